@@ -1,0 +1,53 @@
+"""The shift multiplier: power-of-two x uniform."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hwsim.formats import Format, PowerOfTwo
+from hwsim.multipliers.multiplier import IntArray, Multiplier, Part, Terms, integer_levels
+
+
+@dataclass(frozen=True)
+class ShiftMultiplier(Multiplier):
+    """The activation shifted left by the weight's exponent: `±(a << (f-1))`, exact.
+
+    The unit is the smallest weight magnitude, 2^-(F-1): a product has F-1 fraction bits.
+    """
+
+    weight: PowerOfTwo
+
+    name: ClassVar[str] = "shift"
+    weight_format: ClassVar[type[Format]] = PowerOfTwo
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.weight.check_product(self.activation.bits, fraction_bits=0)
+
+    @property
+    def frac_bits(self) -> float:
+        """Fraction bits of a product: F-1."""
+        return float(self.weight.magnitudes - 1)
+
+    def multiply(self, w_codes: ArrayLike, a_codes: ArrayLike) -> IntArray:
+        """Return ±(a << (f-1)) for each pair of codes, 0 where f is 0."""
+        sign, shift = self.weight.sign_and_steps(w_codes)
+        return sign * (integer_levels(self.activation, a_codes) << shift)
+
+    def terms(self) -> Terms:
+        """Return the one term (±2^(f-1)) * a."""
+        sign, shift = self.weight.sign_and_steps(np.arange(2**self.weight.code_bits))
+        levels = integer_levels(self.activation, np.arange(2**self.activation.bits))
+        return Terms((sign << shift)[None], levels[None])
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return the barrel shifter (one stage of multiplexers per bit of the shift) and the sign."""
+        width = self.activation.bits + self.weight.magnitudes - 1
+        stages = (self.weight.magnitudes - 1).bit_length()
+        return Part("shifter_stage", stages, width), Part("negate", 1, self.product_bits)
+
+    def operations(self, w_codes: ArrayLike) -> dict[str, int]:
+        """Return one shift per code; the zero weight occupies the shifter like any other."""
+        return {"shift": int(np.size(w_codes))}
