@@ -1,0 +1,29 @@
+"""Data sets, one file each, by name."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from hwsim.errors import unknown_name
+from trainers.data.cifar10 import load_cifar10
+from trainers.data.dataset import Dataset
+from trainers.data.digits import load_digits
+
+__all__ = ["DATASETS", "Dataset", "load_dataset"]
+
+DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
+    "digits": load_digits,
+    "cifar10": load_cifar10,
+}
+
+
+def load_dataset(name: str, data_dir: str | Path | None = None) -> Dataset:
+    """Return the data set `name`, read from `data_dir` if it is not part of an installed library.
+
+    Raises:
+        ValueError: the name is unknown, a folder is needed but not given, or a file has another content than
+            the official one.
+        FileNotFoundError: a file is missing; the message says which, and where it belongs.
+    """
+    if name not in DATASETS:
+        raise unknown_name("data set", name, DATASETS)
+    return DATASETS[name](Path(data_dir) if data_dir else None)

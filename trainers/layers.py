@@ -1,0 +1,66 @@
+"""Convolution and linear layers that quantize their input and their weights."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainers.quantizers import Quantizer
+
+
+class QuantConv2d(nn.Conv2d):
+    """A convolution between quantized activations and quantized weights; the bias stays in float."""
+
+    def __init__(self, conv: nn.Conv2d, weights: Quantizer, activations: Quantizer) -> None:
+        """Take over the settings and the parameters of `conv`."""
+        super().__init__(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,  # type: ignore[arg-type]  # torch types a pair as a tuple of any length
+            conv.stride,  # type: ignore[arg-type]
+            conv.padding,  # type: ignore[arg-type]
+            conv.dilation,  # type: ignore[arg-type]
+            conv.groups,
+            padding_mode=conv.padding_mode,
+            device="meta",  # no memory and no random numbers for parameters that are replaced
+        )
+        self.weight = conv.weight
+        self.bias = conv.bias
+        self.weight_quantizer = weights
+        self.activation_quantizer = activations
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `[N, K, OY, OX]`."""
+        weight = self.weight_quantizer(self.weight)
+        out: Tensor = self._conv_forward(self.activation_quantizer(x), weight, self.bias)
+        return out
+
+
+class QuantLinear(nn.Linear):
+    """A linear layer between quantized activations and quantized weights; the bias stays in float."""
+
+    def __init__(self, linear: nn.Linear, weights: Quantizer, activations: Quantizer) -> None:
+        """Take over the settings and the parameters of `linear`."""
+        super().__init__(linear.in_features, linear.out_features, device="meta")
+        self.weight = linear.weight
+        self.bias = linear.bias
+        self.weight_quantizer = weights
+        self.activation_quantizer = activations
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `[N, K]`."""
+        return functional.linear(self.activation_quantizer(x), self.weight_quantizer(self.weight), self.bias)
+
+
+QuantLayer = QuantConv2d | QuantLinear
+
+
+def quant_layers(model: nn.Module) -> dict[str, QuantLayer]:
+    """Return the quantized layers of a model by name, in the order of registration."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, QuantLayer)}
+
+
+@torch.no_grad()
+def initialize_weights(model: nn.Module) -> None:
+    """Start the scale of every weight quantizer from the layer's weights."""
+    for layer in quant_layers(model).values():
+        layer.weight_quantizer.initialize(layer.weight)

@@ -1,0 +1,33 @@
+"""Networks, one file each, by name."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from hwsim.errors import unknown_name
+from trainers.models.digits_resnet import digits_resnet
+from trainers.models.resnet20 import resnet20
+
+__all__ = ["MODELS", "make_model"]
+
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "digits_resnet": digits_resnet,
+    "resnet20": resnet20,
+}
+
+
+def make_model(name: str, **options: Any) -> nn.Module:
+    """Return a freshly initialised network; `options` are the keyword arguments of its function.
+
+    Raises:
+        ValueError: the name or an option is unknown, or an option's value is not allowed.
+    """
+    if name not in MODELS:
+        raise unknown_name("model", name, MODELS)
+    known = inspect.signature(MODELS[name]).parameters
+    for option in options:
+        if option not in known:
+            raise unknown_name(f"option of model {name}", option, known)
+    return MODELS[name](**options)

@@ -1,0 +1,50 @@
+"""Quantization methods, one file each, by name."""
+
+from typing import Any
+
+from hwsim.errors import unknown_name
+from trainers.quantizers.base import ROLES, Quantizer
+from trainers.quantizers.lsq import LsqQuantizer
+from trainers.quantizers.post import PostQuantizer
+from trainers.quantizers.pot import PotQuantizer
+
+__all__ = ["ALIASES", "QUANTIZERS", "ROLES", "Quantizer", "find_method", "make_quantizer"]
+
+QUANTIZERS: dict[str, type[Quantizer]] = {
+    "lsq": LsqQuantizer,
+    "pot": PotQuantizer,
+    "post": PostQuantizer,
+}
+
+#: Names of formats that stand for the method that trains them.
+ALIASES = {"uniform": "lsq"}
+
+
+def find_method(name: str, role: str) -> type[Quantizer]:
+    """Return the method `name` (or what it is an alias of) after checking that it serves `role`.
+
+    Raises:
+        ValueError: the name is unknown, or the method does not quantize weights (activations).
+    """
+    method = ALIASES.get(name, name)
+    serving = [known for known, cls in QUANTIZERS.items() if role in cls.roles]
+    if method not in QUANTIZERS:
+        raise unknown_name(f"method for {role}", name, [*serving, *ALIASES])
+    if method not in serving:
+        raise ValueError(f"{name} does not quantize {role}; these methods do: {', '.join(serving)}")
+    return QUANTIZERS[method]
+
+
+def make_quantizer(
+    name: str, role: str, bits: int, *, signed: bool = True, channels: int | None = None, **options: Any
+) -> Quantizer:
+    """Return a quantizer that still has to be initialised.
+
+    `role` is "weights" or "activations"; `channels` asks for one scale per output channel; `options` are those
+    of the format.
+
+    Raises:
+        ValueError: the method does not serve the role, or does not allow the bits, the sign or an option.
+    """
+    method = find_method(name, role)
+    return method(method.format_for(bits, signed, **options), role, channels)

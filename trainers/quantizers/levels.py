@@ -1,0 +1,60 @@
+"""What methods with a fixed set of unequal levels in [-1, 1] share: nearest level, learned clipping point.
+
+w_hat = alpha * nearest(clip(w / alpha, -1, 1)), nearest in the linear domain. Gradients:
+`trainers.quantizers.straight_through` (the RCF form of APoT, arXiv:1909.13144, eq. 6), with gs = 1 / sqrt(N), N
+the number of weights that share alpha. Start: alpha is the 0.99 quantile of |w|. Both, and no weight
+normalisation, as in the code of ASQ + POST (arXiv:2504.17263).
+"""
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hwsim.formats import Format, make_format
+from trainers.quantizers.base import Quantizer
+from trainers.quantizers.straight_through import round_to_level
+
+START_QUANTILE = 0.99
+
+
+class LevelQuantizer(Quantizer):
+    """Nearest of a format's levels times a learned clipping point alpha (`step`); a subclass names the family."""
+
+    roles: ClassVar[tuple[str, ...]] = ("weights",)
+    family: ClassVar[str]  #: The format's name in `hwsim.formats.FORMATS`.
+
+    threshold_table: Tensor
+
+    def __init__(self, fmt: Format, role: str, channels: int | None = None) -> None:
+        super().__init__(fmt, role, channels)
+        thresholds = np.asarray(fmt.thresholds_as(np.float32), np.float32)
+        self.register_buffer("threshold_table", torch.from_numpy(thresholds), persistent=False)
+
+    @classmethod
+    def format_for(cls, bits: int, signed: bool, **options: Any) -> Format:
+        """Return the family's format; `options` are `exponents` and `extended`.
+
+        Raises:
+            ValueError: bits outside 2..8, unsigned, or an option that the format refuses.
+        """
+        if not 2 <= bits <= 8:
+            raise ValueError(f"bits must be in 2..8 for {cls.family}, got {bits}")
+        if not signed:
+            raise ValueError(f"{cls.family} levels are signed, unsigned ones were asked for")
+        return make_format(cls.family, bits, **options)
+
+    def initial_scale(self, x: Tensor) -> Tensor:
+        """Return the 0.99 quantile of |x|, interpolated, of the tensor or of each output channel."""
+        return x.abs().reshape(max(self.step.numel(), 1), -1).quantile(START_QUANTILE, dim=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the nearest levels times alpha."""
+        factor = 1 / math.sqrt(max(x.numel() // self.step.numel(), 1))
+        return round_to_level(x, self.step, self.threshold_table, self.level_table, factor)
+
+    def rank(self, ratio: Tensor) -> Tensor:
+        """Return how many thresholds do not exceed the ratio."""
+        return torch.bucketize(ratio, self.threshold_table, right=True)

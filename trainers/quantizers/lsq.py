@@ -1,0 +1,60 @@
+"""LSQ: learned step size quantization, for weights and activations.
+
+Esser et al., "Learned Step Size Quantization", arXiv:1902.08153: x_hat = s * round(clip(x / s, n, p)). Weights
+use n, p = -2^(b-1), 2^(b-1)-1; activations 0, 2^b-1 if no input is negative, else the weights' range. Start: s
+= 2 mean|x| / sqrt(p) (section 2.1). Gradients: `trainers.quantizers.straight_through`, with gs = 1 / sqrt(N p)
+(section 2.2). N is the number of weights that share the step; for activations it is the number of features of
+one sample, as in the paper (public code often counts the whole batch).
+
+Differs: the step may be per output channel (as in the code of ASQ, arXiv:2504.17263), then N counts the
+channel's weights; the range's ends pass the gradient.
+"""
+
+import math
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from hwsim.formats import Format, Uniform
+from trainers.quantizers.base import Quantizer
+from trainers.quantizers.straight_through import round_to_integer
+
+
+class LsqQuantizer(Quantizer):
+    """Uniform levels with a learned step, 2 to 8 bits."""
+
+    roles: ClassVar[tuple[str, ...]] = ("weights", "activations")
+
+    @classmethod
+    def format_for(cls, bits: int, signed: bool, **options: Any) -> Format:
+        """Return the uniform format; there are no options.
+
+        Raises:
+            ValueError: bits outside 2..8, or an option is given.
+        """
+        if options:
+            raise ValueError(f"lsq has no options, got {', '.join(options)}")
+        if not 2 <= bits <= 8:
+            raise ValueError(f"bits must be in 2..8 for lsq, got {bits}")
+        return Uniform(bits, signed=signed)
+
+    def initial_scale(self, x: Tensor) -> Tensor:
+        """Return 2 mean|x| / sqrt(p), of the tensor or of each output channel."""
+        size = x.abs().flatten(1).mean(1) if self.per_channel else x.abs().mean()
+        return 2 * size / math.sqrt(self.format.max_level)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the nearest multiples of the step, clipped to the range."""
+        low, high = self.format.min_level, self.format.max_level
+        return round_to_integer(x, self.step, low, high, 1 / math.sqrt(self._shared(x) * high))
+
+    def rank(self, ratio: Tensor) -> Tensor:
+        """Return the place of the nearest integer in the range."""
+        low = self.format.min_level
+        return (ratio.clamp(low, self.format.max_level).round() - low).to(torch.int64)
+
+    def _shared(self, x: Tensor) -> int:
+        """How many weights, or features of one sample, share a step."""
+        groups = len(x) if self.per_channel or self.role == "activations" else 1
+        return max(x.numel() // max(groups, 1), 1)

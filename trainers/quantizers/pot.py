@@ -1,0 +1,16 @@
+"""POT: weights that are zero or signed powers of two, so that a product is a shift.
+
+Levels alpha * {0, ±2^-(F-1), ..., ±2^-1, ±1} with F = 2^(b-1)-1, so that sign and exponent fit b bits (Li et
+al., arXiv:1909.13144, eq. 2). Projection, gradients and start: `trainers.quantizers.levels`. The option
+`extended` is the set of the ASQ paper's released code, one magnitude more, which takes one more bit.
+"""
+
+from typing import ClassVar
+
+from trainers.quantizers.levels import LevelQuantizer
+
+
+class PotQuantizer(LevelQuantizer):
+    """Power-of-two weights with a learned clipping point."""
+
+    family: ClassVar[str] = "pot"
