@@ -26,7 +26,7 @@ class PowerOfSqrtTwo(SignedExponent):
 
     @cached_property
     def thresholds(self) -> NDArray[np.float64]:
-        """Where encoding changes, shape (count - 1,): as in `Format.thresholds`, with the irrational mid points exact."""
+        """Where encoding changes, shape (count - 1,), as in `Format.thresholds`; irrational mid points are exact."""
         exact = [self._exact_level(int(code)) for code in self.codes]
         middles = [Fraction(1, 2) * (low + high) for low, high in pairwise(exact)]
         pairs = zip(middles, self.codes[1:], strict=True)

@@ -80,7 +80,7 @@ class LookupTableMultiplier(Multiplier):
     def _read(self, column: IntArray, a_codes: ArrayLike) -> IntArray:
         codes = self.activation.checked(a_codes)
         if self.layout == "shared":
-            return np.left_shift(self.columns[0, codes], column)
+            return np.asarray(self.columns[0, codes] << column)
         return np.asarray(self.columns[np.minimum(column, len(self.columns) - 1), codes])
 
     def terms(self) -> Terms:
@@ -103,10 +103,8 @@ class LookupTableMultiplier(Multiplier):
         return max((self._error(level, e) for level in levels for e in exponents), default=0.0)
 
     def _error(self, level: int, exponent: int) -> float:
-        if self.layout == "shared":
-            product = self._entry(level, 1) << (exponent // 2)
-        else:
-            product = self._entry(level, exponent)
+        shared = self.layout == "shared"
+        product = self._entry(level, 1) << (exponent // 2) if shared else self._entry(level, exponent)
         return abs((product << 64) - math.isqrt(self._square(level, exponent) << 128)) / 2.0**64
 
     @property

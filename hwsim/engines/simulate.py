@@ -1,0 +1,112 @@
+"""Running a network on images: checks, batches, results."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hwsim.arithmetic import IntArray
+from hwsim.errors import unknown_name
+from hwsim.network import Network
+
+#: Module of each engine: it has `prepare(network) -> Engine`.
+ENGINES = {"reference": "hwsim.engines.reference", "tensor": "hwsim.engines.tensor"}
+
+
+@dataclass
+class Run:
+    """What an engine makes of one batch: every tensor by node name, and how many values overflowed where."""
+
+    values: dict[str, Any]
+    overflows: Counter[str] = field(default_factory=Counter)
+
+
+class Engine(Protocol):
+    """A prepared network."""
+
+    paths: dict[str, str]  #: How each convolution and linear node is computed, and why.
+
+    def run(self, images: NDArray[np.float64]) -> Run:
+        """Return the result of one batch, shape (N, *network.input.shape)."""
+
+    def to_numpy(self, value: Any) -> IntArray:
+        """Return one of the run's tensors as int64."""
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """The result of a network on a set of images.
+
+    outputs: int64, shape (N, ...), on the datapath: real values times 2^frac_bits.
+    overflows: per node, how many values overflowed: of an accumulator, the sums that left its range (wrap: the exact
+        sum does not fit; saturate: some step was clipped); elsewhere, the values that the datapath saturated.
+    paths: per convolution and linear node, how the engine computed it.
+    trace: every node's tensor, shape (N, ...), if asked for.
+    """
+
+    outputs: IntArray
+    frac_bits: int
+    overflows: dict[str, int]
+    paths: dict[str, str]
+    trace: dict[str, IntArray] | None = None
+
+    @property
+    def predictions(self) -> IntArray:
+        """Class with the highest output, shape (N,); the first one of equals."""
+        return np.asarray(self.outputs.argmax(axis=1), dtype=np.int64)
+
+
+def simulate(
+    network: Network,
+    images: ArrayLike,
+    engine: str = "tensor",
+    *,
+    trace: bool = False,
+    batch_size: int = 256,
+    progress: Callable[[int, int], None] | None = None,
+) -> Simulation:
+    """Run the network bit by bit on real-valued images, shape (N, *network.input.shape).
+
+    progress is called with (images done, images in all) after each batch.
+
+    Raises:
+        ValueError: an unknown engine, or images that are empty, of the wrong shape, or not finite.
+    """
+    if engine not in ENGINES:
+        raise unknown_name("engine", engine, ENGINES)
+    pixels = _checked(images, network.input.shape)
+    prepared: Engine = import_module(ENGINES[engine]).prepare(network)
+    kept = [node.name for node in network.nodes] if trace else [network.output.name]
+    chunks: dict[str, list[IntArray]] = {name: [] for name in kept}
+    overflows: Counter[str] = Counter()
+    for batch in _batches(pixels, batch_size):
+        run = prepared.run(batch)
+        overflows.update(run.overflows)
+        for name in kept:
+            chunks[name].append(prepared.to_numpy(run.values[name]))
+        if progress:
+            progress(sum(map(len, chunks[network.output.name])), len(pixels))
+    tensors = {name: np.concatenate(parts) for name, parts in chunks.items()}
+    frac_bits, counts = network.datapath.frac_bits, {name: n for name, n in overflows.items() if n}
+    return Simulation(tensors[network.output.name], frac_bits, counts, prepared.paths, tensors if trace else None)
+
+
+def _checked(images: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    pixels = np.asarray(images, dtype=np.float64)
+    if pixels.shape[1:] != shape or not len(pixels):
+        raise ValueError(f"images must have shape (N, {', '.join(map(str, shape))}) with N > 0, got {pixels.shape}")
+    if not np.isfinite(pixels).all():
+        position = tuple(int(i) for i in np.argwhere(~np.isfinite(pixels))[0])
+        raise ValueError(f"images must be finite, got {pixels[position]} at index {position}")
+    return pixels
+
+
+def _batches(pixels: NDArray[np.float64], batch_size: int) -> Iterator[NDArray[np.float64]]:
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    for start in range(0, len(pixels), batch_size):
+        yield pixels[start : start + batch_size]

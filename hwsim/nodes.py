@@ -1,0 +1,295 @@
+"""The node kinds of the integer network, each with its semantics in its docstring.
+
+Three kinds of tensors flow between nodes: `fixed` (integers on the datapath, a real value times 2^frac_bits), `codes`
+(bit patterns of an activation format) and `sums` (what an accumulator holds). Shapes are per sample: (C, H, W) or (C,).
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from hwsim.accumulator import Accumulator, partial_sum_range, required_bits
+from hwsim.arithmetic import IntArray, Requantizer, register_range
+from hwsim.formats import Uniform
+from hwsim.multipliers import Multiplier
+
+Shape = tuple[int, ...]
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Node(ABC):
+    """One step of the program: reads the tensors named in `inputs`, makes the tensor `name`."""
+
+    name: str
+    inputs: tuple[str, ...]
+
+    consumes: ClassVar[str] = "fixed"
+    produces: ClassVar[str] = "fixed"
+    arity: ClassVar[int | None] = 1  #: How many inputs; None: two or more.
+
+    @abstractmethod
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Return the shape of the result, per sample.
+
+        Raises:
+            ValueError: the inputs' shapes do not fit this node.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Input(Node):
+    """Real pixels to fixed point: round(x * 2^frac_bits), to nearest even, saturated to the datapath."""
+
+    shape: Shape = ()
+
+    consumes: ClassVar[str] = "pixels"
+    arity: ClassVar[int | None] = 0
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Return the image's shape."""
+        return self.shape
+
+
+@dataclass(frozen=True, eq=False)
+class Quantize(Node):
+    """Fixed point to codes: the level clip(requantize(x), lowest, highest), as a bit pattern of a uniform format."""
+
+    format: Uniform = field(kw_only=True)
+    requantizer: Requantizer = field(kw_only=True)
+
+    produces: ClassVar[str] = "codes"
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Return the input's shape."""
+        return shapes[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Matmul(Node):
+    """What convolution and linear layers share: codes x codes, summed in an accumulator.
+
+    weight: int64 codes, output channels first. Products are `multiplier.multiply(weight, activation)`; padding is the
+    code 0. The accumulator adds them in the order input channel, kernel row, kernel column.
+    """
+
+    weight: IntArray = field(kw_only=True)
+    multiplier: Multiplier = field(kw_only=True)
+    accumulator: Accumulator = field(kw_only=True)
+
+    consumes: ClassVar[str] = "codes"
+    produces: ClassVar[str] = "sums"
+
+    @property
+    def required_bits(self) -> int:
+        """The narrowest accumulator that can never overflow with these weights."""
+        return required_bits(self.multiplier, self.weight)
+
+    def check_accumulator(self) -> None:
+        """Raise a ValueError if overflow is "error" and the weights could overflow the accumulator."""
+        low, high = partial_sum_range(self.multiplier, self.weight)
+        if self.accumulator.overflow != "error" or self.required_bits <= self.accumulator.bits:
+            return
+        channel = int(np.argmax(np.maximum(high, ~low)))
+        worst = int(max(high[channel], ~low[channel]))
+        raise ValueError(
+            f"layer {self.name!r}, channel {channel}: sums can reach a magnitude of {worst}, too wide for an "
+            f"accumulator of {self.accumulator.bits} bits with overflow='error'; {self.required_bits} bits would do"
+        )
+
+    @property
+    def largest_sum(self) -> int:
+        """Largest magnitude that the accumulator can hold at the end."""
+        low, high = partial_sum_range(self.multiplier, self.weight)
+        return min(-register_range(self.accumulator.bits)[0], max(-int(low.min()), int(high.max())))
+
+
+@dataclass(frozen=True, eq=False)
+class Conv(Matmul):
+    """Convolution of codes: weight (K, C/groups, FY, FX), input (C, H, W), result (K, OY, OX)."""
+
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    groups: int = 1
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Return (K, OY, OX)."""
+        channels, *size = _image(self, shapes[0])
+        kernels, depth, *taps = self.weight.shape
+        if self.groups < 1 or channels != depth * self.groups or kernels % self.groups:
+            raise ValueError(
+                f"node {self.name!r}: {channels} input channels and {kernels} kernels of depth {depth} "
+                f"do not divide into {self.groups} groups"
+            )
+        if min(self.dilation) < 1:
+            raise ValueError(f"node {self.name!r}: dilation must be at least 1, got {self.dilation}")
+        extents = [d * (f - 1) + 1 for f, d in zip(taps, self.dilation, strict=True)]
+        return kernels, *_positions(self, size, extents, self.stride, self.padding)
+
+
+@dataclass(frozen=True, eq=False)
+class Linear(Matmul):
+    """Matrix times vector of codes: weight (K, C), input (C,), result (K,)."""
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Return (K,)."""
+        if shapes[0] != self.weight.shape[1:]:
+            raise ValueError(f"node {self.name!r} takes shape {self.weight.shape[1:]}, got {shapes[0]}")
+        return (len(self.weight),)
+
+
+@dataclass(frozen=True, eq=False)
+class Rescale(Node):
+    """Sums to fixed point: requantize(sum) + bias, saturated to the datapath; batch norm is folded into both.
+
+    bias: int64, shape (K,), in units of the datapath.
+    """
+
+    requantizer: Requantizer = field(kw_only=True)
+    bias: IntArray = field(kw_only=True)
+
+    consumes: ClassVar[str] = "sums"
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Return the input's shape."""
+        channels = shapes[0][0]
+        if self.bias.shape != (channels,) or self.requantizer.multiplier.shape not in ((), (channels,)):
+            raise ValueError(f"node {self.name!r} rescales {self.bias.size} channels, got {channels}")
+        return shapes[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Add(Node):
+    """Sum of two tensors, saturated to the datapath."""
+
+    arity: ClassVar[int | None] = 2
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Return the inputs' common shape."""
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"node {self.name!r} adds equal shapes, got {shapes[0]} and {shapes[1]}")
+        return shapes[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Relu(Node):
+    """max(x, 0)."""
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Return the input's shape."""
+        return shapes[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Clip(Node):
+    """min(max(x, low), high); the ends are in units of the datapath (ReLU6: 0 and 6 * 2^frac_bits)."""
+
+    low: int = field(kw_only=True)
+    high: int = field(kw_only=True)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Return the input's shape."""
+        if self.low > self.high:
+            raise ValueError(f"node {self.name!r} clips to low <= high, got {self.low} and {self.high}")
+        return shapes[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Pool(Node):
+    """What the pooling nodes share: a window that slides over the image."""
+
+    kernel: Pair = field(kw_only=True)
+    stride: Pair = field(kw_only=True)
+    padding: Pair = (0, 0)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Return (C, OY, OX)."""
+        channels, *size = _image(self, shapes[0])
+        if any(2 * p > k for p, k in zip(self.padding, self.kernel, strict=True)):
+            raise ValueError(f"node {self.name!r}: padding {self.padding} exceeds half of the kernel {self.kernel}")
+        return channels, *_positions(self, size, self.kernel, self.stride, self.padding)
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool(Pool):
+    """Maximum of each window; padding never wins. A kernel of 1 with a stride subsamples."""
+
+
+@dataclass(frozen=True, eq=False)
+class AvgPool(Pool):
+    """requantize(sum of each window), where the requantizer's scale is 1 / (window size); padding adds zeros."""
+
+    requantizer: Requantizer = field(kw_only=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Flatten(Node):
+    """(C, H, W) to (C * H * W,), row by row."""
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Return (C * H * W,)."""
+        return (int(np.prod(shapes[0])),)
+
+
+@dataclass(frozen=True, eq=False)
+class Concat(Node):
+    """Tensors joined along the channels."""
+
+    arity: ClassVar[int | None] = None
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Return (sum of C, ...)."""
+        if len({shape[1:] for shape in shapes}) > 1:
+            raise ValueError(f"node {self.name!r} joins images of one size, got {shapes}")
+        return sum(shape[0] for shape in shapes), *shapes[0][1:]
+
+
+@dataclass(frozen=True, eq=False)
+class PadChannels(Node):
+    """Zero channels put before and after (the parameter-free shortcut of CIFAR ResNets, He et al., option A)."""
+
+    before: int = field(kw_only=True)
+    after: int = field(kw_only=True)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Return (before + C + after, ...)."""
+        if self.before < 0 or self.after < 0:
+            raise ValueError(f"node {self.name!r} pads by 0 or more channels, got {self.before} and {self.after}")
+        return self.before + shapes[0][0] + self.after, *shapes[0][1:]
+
+
+NODES: dict[str, type[Node]] = {
+    "input": Input,
+    "quantize": Quantize,
+    "conv": Conv,
+    "linear": Linear,
+    "rescale": Rescale,
+    "add": Add,
+    "relu": Relu,
+    "clip": Clip,
+    "max_pool": MaxPool,
+    "avg_pool": AvgPool,
+    "flatten": Flatten,
+    "concat": Concat,
+    "pad_channels": PadChannels,
+}
+
+
+def _image(node: Node, shape: Shape) -> Shape:
+    if len(shape) != 3:
+        raise ValueError(f"node {node.name!r} takes an image (C, H, W), got shape {shape}")
+    return shape
+
+
+def _positions(node: Node, size: list[int], extents: "list[int] | Pair", stride: Pair, padding: Pair) -> Pair:
+    """Return how many windows fit, vertically and horizontally."""
+    counts = [(s + 2 * p - e) // t + 1 for s, e, t, p in zip(size, extents, stride, padding, strict=True)]
+    if min(stride) < 1 or min(padding) < 0 or min(counts) < 1:
+        raise ValueError(
+            f"node {node.name!r}: a window of {tuple(extents)} with stride {stride} and padding {padding} "
+            f"does not fit an image of {tuple(size)}"
+        )
+    return counts[0], counts[1]
