@@ -1,0 +1,271 @@
+"""Quantization-aware model to integer network: the only bridge. Floats end here.
+
+Batch norm is folded into the convolution before it; every scale becomes an integer multiplier and a shift. With s_a and
+s_w the scales of a layer's activations and weights, u the unit of its multiplier's products and 2^-f the unit of the
+datapath, a sum of products stands for sum * s_a * s_w * u, so its rescaling is by s_a * s_w * u * 2^f * gamma / sigma.
+"""
+
+import math
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import fx, nn
+
+from hwsim.accumulator import Accumulator, required_bits
+from hwsim.arithmetic import ROUNDINGS, Requantizer
+from hwsim.errors import unknown_name
+from hwsim.formats import Uniform
+from hwsim.multipliers import multiplier_for
+from hwsim.network import Datapath, Network
+from hwsim.nodes import (
+    Add,
+    AvgPool,
+    Conv,
+    Flatten,
+    Input,
+    Linear,
+    Matmul,
+    MaxPool,
+    Node,
+    PadChannels,
+    Pair,
+    Quantize,
+    Relu,
+    Rescale,
+)
+from trainers.folding import FloatArray, folded, to_numpy
+from trainers.geometry import padding_of, pair
+from trainers.graph import trace
+from trainers.layers import QuantConv2d, QuantLayer, QuantLinear
+from trainers.models.residual import ZeroPadShortcut
+
+PRODUCT_BITS = 63  #: A value times a multiplier stays below this power of two.
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """The hardware that a trained network is exported to.
+
+    Raises:
+        ValueError: an unknown rounding mode, or multiplier_bits outside 8..31.
+    """
+
+    fraction_bits: int = 6  #: Fraction bits of POST's table.
+    layout: str = "shared"  #: Layout of POST's table: shared or full.
+    datapath: Datapath = field(default_factory=Datapath)  #: Fixed point of the values between the layers.
+    accumulator_bits: int | None = None  #: Width of every accumulator; None: each layer's narrowest safe one.
+    overflow: str = "error"  #: What an accumulator does on overflow: error, wrap or saturate.
+    multiplier_bits: int = 24  #: Bits of the rescaling multipliers, fewer where a product would leave 63 bits.
+    rounding: str = "half_up"  #: Rounding of every rescaling.
+
+    def __post_init__(self) -> None:
+        if self.rounding not in ROUNDINGS:
+            raise unknown_name("rounding", self.rounding, ROUNDINGS)
+        if not 8 <= self.multiplier_bits <= 31:
+            raise ValueError(f"multiplier_bits must be in 8..31, got {self.multiplier_bits}")
+
+    def requantizer(self, scale: FloatArray, largest: int) -> Requantizer:
+        """Return the requantizer of a scale for integers up to `largest`."""
+        bits = min(self.multiplier_bits, PRODUCT_BITS - largest.bit_length())
+        return Requantizer.from_scale(scale, bits, self.rounding)
+
+
+DEFAULT_EXPORT = ExportConfig()
+
+
+def export(
+    model: nn.Module,
+    input_shape: tuple[int, ...],
+    config: ExportConfig = DEFAULT_EXPORT,
+    name: str = "network",
+    metadata: Mapping[str, Any] | None = None,
+) -> Network:
+    """Return the integer network of a quantization-aware model in eval mode; input_shape is one image's (C, H, W).
+
+    Raises:
+        ValueError: the model holds a step that has no integer form, a batch norm that does not follow a convolution or
+            linear layer, or weights that the configured accumulator or multiplier cannot take; the message names it.
+    """
+    program = Program(dict(model.named_modules()), config)
+    for step in trace(model).nodes:
+        program.add(step, input_shape)
+    return Network(tuple(program.nodes), config.datapath, name, dict(metadata or {}))
+
+
+@dataclass
+class Program:
+    """The nodes so far, and which tensor holds the value of each step of the traced model."""
+
+    modules: dict[str, nn.Module]
+    config: ExportConfig
+    nodes: list[Node] = field(default_factory=list)
+    tensors: dict[fx.Node, str] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def add(self, step: fx.Node, input_shape: tuple[int, ...]) -> None:
+        """Append the nodes of one step."""
+        inputs = tuple(self._tensor_of(step, source) for source in step.args) if step.op.startswith("call") else ()
+        if step.op == "placeholder":
+            self.tensors[step] = self.emit(Input(step.name, (), shape=input_shape))
+        elif step.op == "call_function" and step.target is operator.add:
+            self.tensors[step] = self.emit(Add(step.name, inputs))
+        elif step.op == "call_module":
+            self.tensors[step] = self._add_module(step, inputs)
+
+    def _tensor_of(self, step: fx.Node, source: object) -> str:
+        if not isinstance(source, fx.Node):
+            raise ValueError(f"step {step.name!r} takes tensors, got the constant {source!r}")
+        return self.tensors[source]
+
+    def emit(self, node: Node) -> str:
+        """Append a node and return the name of its tensor."""
+        self.shapes[node.name] = node.output_shape(*(self.shapes[source] for source in node.inputs))
+        self.nodes.append(node)
+        return node.name
+
+    def _add_module(self, step: fx.Node, inputs: tuple[str, ...]) -> str:
+        name = str(step.target)
+        module = self.modules[name]
+        if isinstance(module, QuantConv2d | QuantLinear):
+            return self._add_layer(name, module, inputs, self._batch_norm_after(step))
+        if isinstance(module, nn.BatchNorm2d):
+            if not self._is_folded(step):
+                raise ValueError(f"batch norm {name!r} must follow a quantized layer that nothing else reads")
+            return inputs[0]
+        for kind, convert in CONVERTERS.items():
+            if isinstance(module, kind):
+                return convert(self, name, module, inputs)
+        raise ValueError(f"module {name!r} ({type(module).__name__}) has no integer form")
+
+    def _is_folded(self, step: fx.Node) -> bool:
+        source = step.all_input_nodes[0]
+        return source.op == "call_module" and self._batch_norm_after(source) is self.modules[str(step.target)]
+
+    def _batch_norm_after(self, step: fx.Node) -> nn.BatchNorm2d | None:
+        readers = [self.modules.get(str(user.target)) for user in step.users]
+        is_layer = isinstance(self.modules[str(step.target)], QuantConv2d | QuantLinear)
+        reader = readers[0] if is_layer and len(readers) == 1 else None
+        return reader if isinstance(reader, nn.BatchNorm2d) else None
+
+    def _add_layer(self, name: str, layer: QuantLayer, inputs: tuple[str, ...], norm: nn.BatchNorm2d | None) -> str:
+        unit = 2.0**-self.config.datapath.frac_bits
+        quantizer = layer.activation_quantizer
+        step_size = to_numpy(quantizer.scale)
+        codes = self.emit(
+            Quantize(
+                f"{name}.quantize",
+                inputs,
+                format=activation_format(name, layer),
+                requantizer=self.config.requantizer(unit / step_size, -self.config.datapath.range[0]),
+            )
+        )
+        matmul = self._matmul(name, layer, codes)
+        sums = self.emit(matmul)
+        gain, offset = folded(layer, norm)
+        scale = step_size * to_numpy(layer.weight_quantizer.scale) * matmul.multiplier.unit / unit * gain
+        return self.emit(
+            Rescale(
+                f"{name}.rescale",
+                (sums,),
+                requantizer=self.config.requantizer(scale, matmul.largest_sum),
+                bias=np.rint(offset / unit).astype(np.int64),
+            )
+        )
+
+    def _matmul(self, name: str, layer: QuantLayer, codes: str) -> Matmul:
+        weight = layer.weight_quantizer.codes(layer.weight).numpy()
+        activation = activation_format(name, layer)
+        multiplier = multiplier_for(
+            layer.weight_quantizer.format, activation, self.config.fraction_bits, self.config.layout
+        )
+        bits = self.config.accumulator_bits or required_bits(multiplier, weight)
+        accumulator = Accumulator(bits, self.config.overflow)
+        if isinstance(layer, QuantLinear):
+            return Linear(name, (codes,), weight=weight, multiplier=multiplier, accumulator=accumulator)
+        return Conv(
+            name,
+            (codes,),
+            weight=weight,
+            multiplier=multiplier,
+            accumulator=accumulator,
+            stride=pair(layer.stride),
+            padding=padding_of(name, layer),
+            dilation=pair(layer.dilation),
+            groups=layer.groups,
+        )
+
+
+def activation_format(name: str, layer: QuantLayer) -> Uniform:
+    """Return the format of a layer's input codes.
+
+    Raises:
+        ValueError: it is not uniform, so no multiplier takes it.
+    """
+    fmt = layer.activation_quantizer.format
+    if not isinstance(fmt, Uniform):
+        raise ValueError(f"layer {name!r} has {fmt.name} activations; the multipliers take uniform ones")
+    return fmt
+
+
+def _relu(program: Program, name: str, module: nn.ReLU, inputs: tuple[str, ...]) -> str:
+    return program.emit(Relu(name, inputs))
+
+
+def _flatten(program: Program, name: str, module: nn.Flatten, inputs: tuple[str, ...]) -> str:
+    if (module.start_dim, module.end_dim) != (1, -1):
+        raise ValueError(f"flatten {name!r} must join dimensions 1 to -1, got {module.start_dim} to {module.end_dim}")
+    return program.emit(Flatten(name, inputs))
+
+
+def _skip(program: Program, name: str, module: nn.Module, inputs: tuple[str, ...]) -> str:
+    return inputs[0]
+
+
+def _max_pool(program: Program, name: str, module: nn.MaxPool2d, inputs: tuple[str, ...]) -> str:
+    if pair(module.dilation) != (1, 1) or module.ceil_mode:
+        raise ValueError(f"max pooling {name!r} must have dilation 1 and ceil_mode off")
+    sizes = {"kernel": pair(module.kernel_size), "stride": pair(module.stride), "padding": pair(module.padding)}
+    return program.emit(MaxPool(name, inputs, **sizes))
+
+
+def _average_pool(program: Program, name: str, module: nn.AvgPool2d, inputs: tuple[str, ...]) -> str:
+    padding = pair(module.padding)
+    if module.ceil_mode or module.divisor_override or (padding != (0, 0) and not module.count_include_pad):
+        raise ValueError(f"average pooling {name!r} must divide by its kernel's size, padding included")
+    return _emit_average(program, name, inputs, pair(module.kernel_size), pair(module.stride), padding)
+
+
+def _global_pool(program: Program, name: str, module: nn.AdaptiveAvgPool2d, inputs: tuple[str, ...]) -> str:
+    if pair(module.output_size) != (1, 1):
+        raise ValueError(f"adaptive pooling {name!r} must have output size 1, got {module.output_size}")
+    kernel = pair(program.shapes[inputs[0]][1:])
+    return _emit_average(program, name, inputs, kernel, kernel, (0, 0))
+
+
+def _emit_average(
+    program: Program, name: str, inputs: tuple[str, ...], kernel: Pair, stride: Pair, padding: Pair
+) -> str:
+    taps = math.prod(kernel)
+    requantizer = program.config.requantizer(np.array(1 / taps), -program.config.datapath.range[0] * taps)
+    return program.emit(AvgPool(name, inputs, kernel=kernel, stride=stride, padding=padding, requantizer=requantizer))
+
+
+def _zero_pad(program: Program, name: str, module: ZeroPadShortcut, inputs: tuple[str, ...]) -> str:
+    stride = (module.stride, module.stride)
+    kept = program.emit(MaxPool(f"{name}.subsample", inputs, kernel=(1, 1), stride=stride))
+    return program.emit(PadChannels(name, (kept,), before=module.before, after=module.after))
+
+
+CONVERTERS: dict[type[nn.Module], Callable[..., str]] = {
+    nn.ReLU: _relu,
+    nn.Flatten: _flatten,
+    nn.Identity: _skip,
+    nn.Dropout: _skip,
+    nn.MaxPool2d: _max_pool,
+    nn.AvgPool2d: _average_pool,
+    nn.AdaptiveAvgPool2d: _global_pool,
+    ZeroPadShortcut: _zero_pad,
+}
