@@ -1,0 +1,122 @@
+"""`hwsim formats` and `hwsim multipliers`: what the library knows."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hwsim.cli.options import BitsOption, FormatOption, Output, parse_bits
+
+if TYPE_CHECKING:
+    from hwsim.formats import Format
+    from hwsim.multipliers import Multiplier
+    from hwsim.output import Row
+
+DEFAULT_EXPONENTS = 15  #: Most exponents shown unless asked for: all of 8-bit POT would make 135-bit products.
+
+
+def formats(
+    bits: BitsOption = "2,3,4",
+    exponents: Annotated[int | None, typer.Option(help="Magnitudes of pot and post (default: all, at most 15).")] = None,
+    output: FormatOption = Output.table,
+) -> None:
+    """List the number formats: what their codes mean.
+
+    Example: hwsim formats --bits 3,4 --format markdown
+    """
+    from hwsim.output import write
+
+    rows = [_format_row(fmt) for width in parse_bits(bits) for fmt in _formats(width, exponents)]
+    write(rows, output, title="Number formats")
+
+
+def multipliers(
+    bits: BitsOption = "2,3,4,8",
+    act_bits: Annotated[int | None, typer.Option(help="Activation bits (default: as many as the weight has).")] = None,
+    exponents: Annotated[int | None, typer.Option(help="Magnitudes of pot and post (default: all, at most 15).")] = None,
+    fraction_bits: Annotated[int, typer.Option(help="Fraction bits of the look-up table.")] = 6,
+    output: FormatOption = Output.table,
+) -> None:
+    """List the multiplier circuits: product width, table, error, parts.
+
+    Errors are in units of the product's last bit. Activations are unsigned.
+
+    Example: hwsim multipliers --bits 3,4 --format csv
+    """
+    from hwsim.output import write
+
+    widths = parse_bits(bits, 2, 8)
+    rows = [_multiplier_row(m) for b in widths for m in _multipliers(b, act_bits or b, exponents, fraction_bits)]
+    write(rows, output, title="Multipliers", units={"max_error": "LSB", "product": "bits", "table": "bits"})
+
+
+def _formats(bits: int, exponents: int | None) -> "Iterator[Format]":
+    from hwsim.formats import Uniform, make_format
+
+    yield Uniform(bits)
+    if bits > 1:
+        yield Uniform(bits, narrow=True)
+    yield Uniform(bits, signed=False)
+    if 2 <= bits <= 8:
+        for name in ("pot", "post"):
+            for extended in (False, True):
+                yield make_format(name, bits, exponents=_capped(bits, exponents, extended), extended=extended)
+
+
+def _capped(bits: int, exponents: int | None, extended: bool = False) -> int | None:
+    capacity = (1 << (bits - 1)) - (not extended)
+    if exponents is not None:
+        return min(exponents, capacity)
+    return DEFAULT_EXPONENTS if capacity > DEFAULT_EXPONENTS + 1 else None
+
+
+def _multipliers(bits: int, act_bits: int, exponents: int | None, fraction_bits: int) -> "Iterator[Multiplier]":
+    from hwsim.formats import PowerOfSqrtTwo, PowerOfTwo, Uniform
+    from hwsim.multipliers import LAYOUTS, multiplier_for
+
+    activation, used = Uniform(act_bits, signed=False), _capped(bits, exponents)
+    yield multiplier_for(Uniform(bits), activation)
+    yield multiplier_for(PowerOfTwo(bits, used), activation)
+    for layout in LAYOUTS:
+        yield multiplier_for(PowerOfSqrtTwo(bits, used), activation, fraction_bits, layout)
+
+
+def _format_row(fmt: "Format") -> "Row":
+    levels = fmt.levels[fmt.codes]
+    return {
+        "format": fmt.name,
+        "variant": _variant(fmt),
+        "bits": fmt.bits,
+        "code_bits": fmt.code_bits,
+        "levels": fmt.count,
+        "exponents": getattr(fmt, "magnitudes", None),
+        "lowest": float(levels[0]),
+        "highest": float(levels[-1]),
+        "smallest_positive": float(levels[levels > 0].min()) if (levels > 0).any() else None,
+    }
+
+
+def _variant(fmt: "Format") -> str:
+    from hwsim.formats import Uniform
+
+    if isinstance(fmt, Uniform):
+        return "narrow" if fmt.narrow else "signed" if fmt.signed else "unsigned"
+    return "extended" if fmt.code_bits > fmt.bits else ""
+
+
+def _multiplier_row(multiplier: "Multiplier") -> "Row":
+    parts = [f"{part.quantity} {part.name} of {part.bits}" for part in multiplier.parts() if part.quantity]
+    return {
+        "multiplier": multiplier.name,
+        "layout": getattr(multiplier, "layout", None),
+        "weights": multiplier.weight.name,
+        "weight_bits": multiplier.weight.bits,
+        "act_bits": multiplier.activation.bits,
+        "exponents": getattr(multiplier.weight, "magnitudes", None),
+        "fraction_bits": getattr(multiplier, "fraction_bits", None),
+        "product": multiplier.product_bits,
+        "table_entries": multiplier.table_entries,
+        "table": multiplier.table_bits,
+        "max_error": multiplier.max_error,
+        "parts": ", ".join(parts),
+    }
