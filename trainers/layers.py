@@ -1,6 +1,5 @@
 """Convolution and linear layers that quantize their input and their weights."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -57,10 +56,3 @@ QuantLayer = QuantConv2d | QuantLinear
 def quant_layers(model: nn.Module) -> dict[str, QuantLayer]:
     """Return the quantized layers of a model by name, in the order of registration."""
     return {name: module for name, module in model.named_modules() if isinstance(module, QuantLayer)}
-
-
-@torch.no_grad()
-def initialize_weights(model: nn.Module) -> None:
-    """Start the scale of every weight quantizer from the layer's weights."""
-    for layer in quant_layers(model).values():
-        layer.weight_quantizer.initialize(layer.weight)

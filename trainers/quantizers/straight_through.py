@@ -44,9 +44,9 @@ class RoundToInteger(Function):
         x, step = ctx.saved_tensors
         ratio = x / spread(positive(step), x)
         clamped = ratio.clamp(ctx.low, ctx.high)
-        inside = clamped == ratio
-        grad_step = scale_gradient(grad, ratio, clamped.round_(), inside, step) * ctx.factor
-        return grad * inside, grad_step, None, None, None
+        outside = clamped != ratio
+        grad_step = scale_gradient(grad, ratio, clamped.round_(), outside, step, ctx.factor)
+        return grad.masked_fill(outside, 0), grad_step, None, None, None
 
 
 class RoundToLevel(Function):
@@ -72,9 +72,9 @@ class RoundToLevel(Function):
         x, step, thresholds, levels = ctx.saved_tensors
         ratio = x / spread(positive(step), x)
         nearest = levels[torch.bucketize(ratio, thresholds, right=True)]
-        inside = (ratio >= levels[0]) & (ratio <= levels[-1])
-        grad_step = scale_gradient(grad, ratio, nearest, inside, step) * ctx.factor
-        return grad * inside, grad_step, None, None, None
+        outside = (ratio < levels[0]) | (ratio > levels[-1])
+        grad_step = scale_gradient(grad, ratio, nearest, outside, step, ctx.factor)
+        return grad.masked_fill(outside, 0), grad_step, None, None, None
 
 
 def round_to_integer(x: Tensor, step: Tensor, low: float, high: float, factor: float) -> Tensor:
@@ -89,8 +89,10 @@ def round_to_level(x: Tensor, step: Tensor, thresholds: Tensor, levels: Tensor, 
     return out
 
 
-def scale_gradient(grad: Tensor, ratio: Tensor, nearest: Tensor, inside: Tensor, step: Tensor) -> Tensor:
-    """Return dL/dstep, in the shape of `step`, before the constant factor; `ratio` may be infinite outside."""
-    slope = nearest - ratio.masked_fill(~inside, 0)
-    sums = (grad * slope).flatten(1).sum(1) if step.dim() else (grad * slope).sum()
-    return torch.where(step < 0, -sums, sums)
+def scale_gradient(
+    grad: Tensor, ratio: Tensor, nearest: Tensor, outside: Tensor, step: Tensor, factor: float
+) -> Tensor:
+    """Return dL/dstep, in the shape of `step`; `ratio` may be infinite outside."""
+    terms = grad * (nearest - ratio.masked_fill(outside, 0))
+    sums = terms.flatten(1).sum(1) if step.dim() else terms.sum()
+    return torch.where(step < 0, -factor, factor) * sums

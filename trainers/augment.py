@@ -1,0 +1,33 @@
+"""Random changes of training images, by name."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+CROP_PADDING = 4
+
+
+def unchanged(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the images as they are."""
+    return images
+
+
+def crop_flip(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Return crops of the images padded by 4 black pixels, half of them mirrored: the usual choice for CIFAR.
+
+    As in He et al., arXiv:1512.03385, section 4.2. Shape and type stay.
+    """
+    count, _, height, width = images.shape
+    padded = functional.pad(images, [CROP_PADDING] * 4)
+    shifts = torch.randint(0, 2 * CROP_PADDING + 1, (2, count, 1), generator=generator)
+    mirrored = torch.rand(count, 1, generator=generator) < 0.5
+    rows = shifts[0] + torch.arange(height)
+    columns = shifts[1] + torch.arange(width)
+    columns = torch.where(mirrored, columns.flip(1), columns)
+    pixels = padded[torch.arange(count)[:, None, None], :, rows[:, :, None], columns[:, None, :]]
+    return pixels.permute(0, 3, 1, 2).contiguous()
+
+
+AUGMENTATIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {"none": unchanged, "crop_flip": crop_flip}

@@ -1,0 +1,99 @@
+"""The state of an unfinished run in one file."""
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD
+
+from trainers.model_file import read_tensors, write_tensors
+from trainers.record import versions
+
+HEADER = "hwsim.checkpoint"
+
+
+@dataclass
+class State:
+    """Where a run stands: before step `step` of epoch `epoch` (steps count from 0, epochs from 1)."""
+
+    model: nn.Module
+    optimizer: SGD
+    losses: Tensor  #: Loss of each step of the epoch, float64[steps].
+    correct: Tensor  #: Training images classified correctly in each step of the epoch, int64[steps].
+    epoch: int = 1
+    step: int = 0
+    curves: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0  #: Wall-clock time spent so far, over all attempts.
+
+
+class Checkpoints:
+    """Saves a run's state to one file now and then, and brings it back."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self.path = path
+        self.interval = seconds
+        self.last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether the state was last saved long enough ago."""
+        return time.monotonic() - self.last >= self.interval
+
+    def save(self, state: State) -> None:
+        """Replace the file by the present state, at once or not at all."""
+        now = time.monotonic()
+        state.seconds += now - self.last
+        self.last = now
+        position = {name: getattr(state, name) for name in ("epoch", "step", "curves", "seconds")}
+        header = {HEADER: json.dumps({**position, "versions": versions()})}
+        write_tensors(self.path, _tensors(state), header)
+
+    def restore(self, state: State) -> None:
+        """Bring the state to where the file left it, if there is a file.
+
+        Raises:
+            ValueError: the file is damaged, or was written with other versions of the libraries (results would mix).
+        """
+        if not self.path.exists():
+            return
+        tensors, metadata = read_tensors(self.path)
+        position = json.loads(metadata[HEADER])
+        _check_versions(self.path, position.pop("versions"))
+        for name, value in position.items():
+            setattr(state, name, value)
+        _load(state, tensors)
+
+
+def _tensors(state: State) -> dict[str, Tensor]:
+    tensors = {f"model.{name}": value for name, value in state.model.state_dict().items()}
+    for index, values in state.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items() if value is not None}
+    return {**tensors, "epoch.losses": state.losses, "epoch.correct": state.correct}
+
+
+@torch.no_grad()
+def _load(state: State, tensors: dict[str, Tensor]) -> None:
+    parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "epoch": {}}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition(".")
+        parts[part][rest] = tensor
+    state.model.load_state_dict(parts["model"])
+    slots: dict[int, dict[str, Any]] = {}
+    for name, tensor in parts["optimizer"].items():
+        index, _, key = name.partition(".")
+        slots.setdefault(int(index), {})[key] = tensor
+    groups = state.optimizer.state_dict()["param_groups"]
+    state.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+    state.losses, state.correct = parts["epoch"]["losses"], parts["epoch"]["correct"]
+
+
+def _check_versions(path: Path, there: dict[str, str]) -> None:
+    for name, version in versions().items():
+        if there.get(name) != version:
+            raise ValueError(
+                f"{path} was written with {name} {there.get(name)}, this is {version}: a run must end with "
+                "the versions it began with; go back to them, or remove the folder to start over"
+            )

@@ -1,0 +1,93 @@
+"""Everything that decides what a training run computes."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hwsim.errors import unknown_name
+from trainers.augment import AUGMENTATIONS
+from trainers.quantize import QuantizationConfig
+from trainers.schedule import SCHEDULES
+
+FLOAT = "float"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run: of a float network, or of a quantized one that starts from it.
+
+    Raises:
+        ValueError: a name is unknown, or a number is outside what its field allows.
+    """
+
+    study: str = "runs"  #: Which group of runs this one belongs to.
+    data: str = "digits"  #: Data set.
+    data_dir: str | None = None  #: Folder of the data set's files, if it has any.
+    model: str = "digits_resnet"  #: Network.
+    model_options: Mapping[str, Any] = field(default_factory=dict)  #: Arguments of the network, such as widths.
+    weights: str = FLOAT  #: Method for weights: uniform, pot, post, or float for a network that is not quantized.
+    activations: str = "lsq"  #: Method for activations.
+    bits: int = 4  #: Bits of a weight.
+    act_bits: int | None = None  #: Bits of an activation; None: as many as a weight has.
+    first_last_bits: int | None = 8  #: Bits of the first and last layer, uniform there; None: as the others.
+    per_channel: bool = True  #: One weight scale per output channel rather than per layer.
+    exponents: int | None = None  #: How many magnitudes POT and POST use; None: all that the code holds.
+    extended: bool = False  #: The released code's level set of POT and POST, which takes one more bit.
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  #: Per-layer changes by name pattern.
+    fraction_bits: int = 6  #: Fraction bits of the product table that export builds for POST.
+    layout: str = "shared"  #: Layout of that table: shared or full.
+    epochs: int = 30  #: Passes over the training images.
+    batch_size: int = 64  #: Images per step; the last step of an epoch takes what is left.
+    lr: float = 0.1  #: Largest learning rate.
+    momentum: float = 0.9  #: Momentum of SGD.
+    weight_decay: float = 1e-4  #: L2 decay of weights and batch norm; scales do not decay.
+    schedule: str = "cosine"  #: How the learning rate falls, step by step.
+    augment: str = "none"  #: Random changes of the training images.
+    seed: int = 0  #: Where all random numbers start.
+    init: str | None = None  #: Float weights to start from: a file, a run's folder, or the name of a run beside this.
+    calibration_images: int = 256  #: Training images that the scales start from.
+    threads: int = 1  #: Threads of the arithmetic; part of the result, since it decides the order of sums.
+    checkpoint_seconds: float = 30.0  #: A long epoch is saved this often.
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "calibration_images", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("lr", "momentum", "weight_decay", "seed", "checkpoint_seconds"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        for kind, known in (("schedule", SCHEDULES), ("augment", AUGMENTATIONS)):
+            if getattr(self, kind) not in known:
+                raise unknown_name(kind, getattr(self, kind), known)
+        if self.is_quantized:
+            self.quantization  # noqa: B018  # its own checks run now rather than after loading the data
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether the network learns quantized weights."""
+        return self.weights != FLOAT
+
+    @property
+    def quantization(self) -> QuantizationConfig:
+        """The part of the configuration that `quantize` takes."""
+        names = QuantizationConfig.__dataclass_fields__
+        return QuantizationConfig(**{name: getattr(self, name) for name in names})
+
+    @property
+    def design(self) -> str:
+        """Short name of what is trained: float, uniform-w4a4, pot-w3a8, ..."""
+        if not self.is_quantized:
+            return FLOAT
+        method = self.weights if self.activations == "lsq" else f"{self.weights}-{self.activations}"
+        return f"{method}-w{self.bits}a{self.quantization.activation_bits}"
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run and of its folder: data, model, design and seed."""
+        return f"{self.data}-{self.model}-{self.design}-s{self.seed}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every field as JSON values; the activations' bits are spelled out."""
+        values = asdict(self)
+        values["act_bits"] = self.bits if self.act_bits is None else self.act_bits
+        return values

@@ -1,0 +1,36 @@
+"""What a network sees, and what it answers."""
+
+import torch
+from torch import Tensor, nn
+
+from trainers.data import Dataset
+from trainers.data.dataset import Images, per_channel
+
+EVALUATION_BATCH = 500
+
+
+def as_inputs(images: Tensor, dataset: Dataset) -> Tensor:
+    """Return a batch of the data set's images as network inputs, float32: bit for bit `Dataset.normalized`."""
+    unit = images.float() / 255 if images.dtype == torch.uint8 else images
+    mean, std = (torch.from_numpy(per_channel(values)) for values in (dataset.mean, dataset.std))
+    return (unit - mean) / std
+
+
+@torch.no_grad()
+def predict(model: nn.Module, dataset: Dataset, images: Images) -> Tensor:
+    """Return the class with the largest logit for each of the data set's raw images, int64; the first wins a tie.
+
+    The model runs in eval mode and is left in the mode it had.
+    """
+    was_training = model.training
+    model.eval()
+    batches = torch.split(torch.from_numpy(images), EVALUATION_BATCH)
+    predictions = [model(as_inputs(batch, dataset)).argmax(1) for batch in batches]
+    model.train(was_training)
+    return torch.cat(predictions)
+
+
+def count_correct(model: nn.Module, dataset: Dataset) -> int:
+    """Return how many test images the model classifies correctly."""
+    predictions = predict(model, dataset, dataset.test_images)
+    return int((predictions.numpy() == dataset.test_labels).sum())

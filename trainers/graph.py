@@ -1,0 +1,87 @@
+"""A network as a short program: which modules run, in which order, on what."""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from torch import fx, nn
+
+from trainers.layers import QuantConv2d, QuantLinear
+from trainers.models.residual import ZeroPadShortcut
+
+#: Layers with weights to quantize.
+WEIGHTED = (nn.Conv2d, nn.Linear)
+
+#: Modules that stand between those layers.
+GLUE = (
+    nn.AdaptiveAvgPool2d,
+    nn.AvgPool2d,
+    nn.BatchNorm2d,
+    nn.Dropout,
+    nn.Flatten,
+    nn.Identity,
+    nn.MaxPool2d,
+    nn.ReLU,
+    ZeroPadShortcut,
+)
+
+#: Functions that stand between those layers.
+FUNCTIONS: tuple[Callable[..., Any], ...] = (operator.add,)
+
+
+class ModuleTracer(fx.Tracer):
+    """Traces a network down to the modules that are understood as a whole."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Return whether the tracer stops at this module."""
+        known = isinstance(m, (*WEIGHTED, *GLUE, QuantConv2d, QuantLinear))
+        return known or super().is_leaf_module(m, module_qualified_name)
+
+
+def trace(model: nn.Module) -> fx.Graph:
+    """Return the network's graph; its leaves are convolutions, linear layers, `GLUE` and `FUNCTIONS`.
+
+    Raises:
+        ValueError: the network's path depends on its data, or a step is none of those; the message names it.
+    """
+    tracer = ModuleTracer()
+    try:
+        graph = tracer.trace(model)
+    except (fx.proxy.TraceError, TypeError) as error:
+        raise ValueError(f"cannot trace {type(model).__name__}: {error}") from error
+    modules = dict(model.named_modules())
+    for node in graph.nodes:
+        _check(node, modules)
+    return graph
+
+
+def weighted_layers(model: nn.Module) -> list[str]:
+    """Return the names of the convolutions and linear layers in the order in which they run.
+
+    Raises:
+        ValueError: the network cannot be traced, or a layer runs twice (one input scale cannot serve both).
+    """
+    modules = dict(model.named_modules())
+    calls = [str(node.target) for node in trace(model).nodes if node.op == "call_module"]
+    names = [name for name in calls if isinstance(modules[name], WEIGHTED)]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"layer {name!r} runs {names.count(name)} times; each layer may run only once")
+    return names
+
+
+def _check(node: fx.Node, modules: dict[str, nn.Module]) -> None:
+    if node.op in ("placeholder", "output"):
+        return
+    if node.op == "call_module":
+        _check_module(str(node.target), modules[str(node.target)])
+    elif node.op != "call_function" or node.target not in FUNCTIONS:
+        raise ValueError(f"cannot handle the step {node.name!r} ({node.op} {node.target}): use a module or +")
+
+
+def _check_module(name: str, module: nn.Module) -> None:
+    if not isinstance(module, (*WEIGHTED, *GLUE)):
+        known = ", ".join(cls.__name__ for cls in (*WEIGHTED, *GLUE))
+        raise ValueError(f"cannot handle module {name!r} ({type(module).__name__}); known are {known}")
+    if isinstance(module, nn.Conv2d) and module.padding_mode != "zeros":
+        raise ValueError(f"padding_mode must be 'zeros', {name!r} has {module.padding_mode!r}")

@@ -1,0 +1,18 @@
+"""How the training loop tells of its progress: by calling, never by printing."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Something that wants to know how training goes."""
+
+    def update(self, epoch: int, epochs: int, metrics: Mapping[str, float]) -> None:
+        """Take note that `epoch` of `epochs` is done; `metrics` is its row of the record's curves."""
+
+
+class Silent:
+    """Tells nobody."""
+
+    def update(self, epoch: int, epochs: int, metrics: Mapping[str, float]) -> None:
+        """Do nothing."""

@@ -1,0 +1,108 @@
+"""The folder of a run: one process at a time, one configuration for ever."""
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hwsim.files import atomic_write
+from trainers.config import TrainConfig
+
+CONFIG = "config.json"
+CHECKPOINT = "checkpoint.safetensors"
+RECORD = "record.json"
+FLOAT_WEIGHTS = "float.safetensors"
+QUANTIZED_WEIGHTS = "model.safetensors"
+LOCK = ".lock"
+
+#: Fields that do not decide the result: how often to save, and where files lie whose content is compared by hash.
+NEUTRAL = ("checkpoint_seconds", "data_dir", "init")
+
+
+@contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Hold the folder, created if missing, for this process; the operating system frees it however the process ends.
+
+    Raises:
+        ValueError: another process holds it.
+        OSError: it cannot be created or written.
+    """
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with (run_dir / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(f"{run_dir} is in use by another run; one folder takes one run at a time") from error
+        yield
+
+
+def claim(run_dir: Path, config: TrainConfig, hashes: dict[str, str | None]) -> None:
+    """Write the run's configuration into the folder, or check that it is the one already there.
+
+    `hashes` names the content of data and initial weights.
+
+    Raises:
+        ValueError: the folder belongs to another configuration; the message names the first field that differs.
+    """
+    wanted = json.loads(json.dumps({**config.to_dict(), **hashes}))
+    path = run_dir / CONFIG
+    if path.exists():
+        _compare(run_dir, read_json(path), wanted)
+    else:
+        write_json(path, wanted)
+
+
+def find_init(init: str, run_dir: Path) -> Path:
+    """Return the weights file that `init` means: a file, a run folder, or the name of a run beside this one.
+
+    Raises:
+        FileNotFoundError: it is none of these.
+    """
+    candidates = [Path(init), Path(init) / FLOAT_WEIGHTS, run_dir.parent / init / FLOAT_WEIGHTS]
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise FileNotFoundError(
+        f"no float weights at {init!r}: looked for the files {', '.join(str(path) for path in candidates)}"
+    )
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON object read from a file.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} must hold a JSON object, got {type(values).__name__}")
+    return values
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write a JSON object, keys sorted, at once or not at all; NaN and infinity are refused."""
+    text = json.dumps(values, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _compare(run_dir: Path, there: dict[str, Any], wanted: dict[str, Any]) -> None:
+    for name in sorted({*there, *wanted} - set(NEUTRAL)):
+        old, new = there.get(name), wanted.get(name)
+        if old != new:
+            raise ValueError(
+                f"{run_dir} holds a run with {name}={old!r}, this one has {new!r}; "
+                "use another folder, or remove this one to start over"
+            )
