@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwsim.arithmetic import OVERFLOWS, IntArray, bits_for
-from hwsim.errors import unknown_name
+from hwsim.errors import check_integer, unknown_name
 from hwsim.multipliers import Multiplier
 
 MAX_BITS = 63
@@ -26,8 +26,7 @@ class Accumulator:
     overflow: str = "error"
 
     def __post_init__(self) -> None:
-        if isinstance(self.bits, bool) or not isinstance(self.bits, int) or not 2 <= self.bits <= MAX_BITS:
-            raise ValueError(f"accumulator bits must be an integer in 2..{MAX_BITS}, got {self.bits!r}")
+        check_integer("accumulator bits", self.bits, 2, MAX_BITS)
         if self.overflow not in OVERFLOWS:
             raise unknown_name("overflow mode", self.overflow, OVERFLOWS)
 

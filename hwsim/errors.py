@@ -1,4 +1,4 @@
-"""Error messages that name the rule and the value."""
+"""Errors that name the rule and the value."""
 
 import difflib
 from collections.abc import Iterable
@@ -10,3 +10,9 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
     near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return ValueError(f"unknown {kind} {name!r}{hint} (known: {', '.join(names)})")
+
+
+def check_integer(what: str, value: object, low: int, high: int, where: str = "") -> None:
+    """Raise a ValueError unless the value is an integer (a bool is not) in low .. high."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"{what} must be an integer in {low}..{high}{where}, got {value!r}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from hwsim.accumulator import MAX_BITS
 from hwsim.arithmetic import register_range
-from hwsim.errors import unknown_name
+from hwsim.errors import check_integer, unknown_name
 from hwsim.nodes import AvgPool, Input, Matmul, Node, Quantize, Rescale, Shape
 
 _N = TypeVar("_N", bound=Node)
@@ -27,10 +27,8 @@ class Datapath:
     frac_bits: int = 16
 
     def __post_init__(self) -> None:
-        if not 2 <= self.bits <= 48:
-            raise ValueError(f"datapath bits must be in 2..48, got {self.bits}")
-        if not 0 <= self.frac_bits <= self.bits:
-            raise ValueError(f"datapath frac_bits must be in 0..{self.bits}, got {self.frac_bits}")
+        check_integer("datapath bits", self.bits, 2, 48)
+        check_integer("datapath frac_bits", self.frac_bits, 0, self.bits)
 
     @property
     def range(self) -> tuple[int, int]:

@@ -80,8 +80,9 @@ class Format(ABC):
 
         Comparing numbers of that type with them gives exactly the codes that float64 would.
         """
-        rounded = self.thresholds.astype(dtype)
-        upward = np.nextafter(rounded, np.array(np.inf, rounded.dtype))
+        with np.errstate(over="ignore"):  # beyond the type's largest number is its infinity
+            rounded = self.thresholds.astype(dtype)
+            upward = np.nextafter(rounded, np.array(np.inf, rounded.dtype))
         return np.where(rounded.astype(np.float64) < self.thresholds, upward, rounded)
 
     def encode(self, x: ArrayLike) -> CodeArray:
@@ -123,12 +124,6 @@ class Format(ABC):
     def to_dict(self) -> dict[str, Any]:
         """Return the format as JSON values; `format_from_dict` reads them."""
         return {"name": self.name, **asdict(self)}
-
-
-def check_bits(bits: object, low: int, high: int, name: str) -> None:
-    """Raise a ValueError unless bits is an integer in low .. high."""
-    if isinstance(bits, bool) or not isinstance(bits, int) or not low <= bits <= high:
-        raise ValueError(f"bits must be an integer in {low}..{high} for {name}, got {bits!r}")
 
 
 def _read_only(array: _Array) -> _Array:

@@ -7,7 +7,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hwsim.formats.format import MAX_PRODUCT_BITS, CodeArray, Format, check_bits
+from hwsim.errors import check_integer
+from hwsim.formats.format import MAX_PRODUCT_BITS, CodeArray, Format
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,9 @@ class SignedExponent(Format):
     extended: bool = False
 
     def __post_init__(self) -> None:
-        check_bits(self.bits, 1 if self.extended else 2, 8, self.name)
-        if self.exponents is not None and not 1 <= self.exponents <= self.field_capacity:
-            raise ValueError(
-                f"exponents must be in 1..{self.field_capacity} for {self.bits}-bit {self.name}, got {self.exponents}"
-            )
+        check_integer("bits", self.bits, 1 if self.extended else 2, 8, f" for {self.name}")
+        if self.exponents is not None:
+            check_integer("exponents", self.exponents, 1, self.field_capacity, f" for {self.bits}-bit {self.name}")
         self.check_product(activation_bits=1, fraction_bits=0)
 
     @property

@@ -7,7 +7,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hwsim.formats.format import CodeArray, Format, check_bits
+from hwsim.errors import check_integer
+from hwsim.formats.format import CodeArray, Format
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Uniform(Format):
     name: ClassVar[str] = "uniform"
 
     def __post_init__(self) -> None:
-        check_bits(self.bits, 2 if self.narrow else 1, 16, "narrow uniform" if self.narrow else "uniform")
+        kind = "narrow uniform" if self.narrow else "uniform"
+        check_integer("bits", self.bits, 2 if self.narrow else 1, 16, f" for {kind}")
         if self.narrow and not self.signed:
             raise ValueError("narrow uniform must be signed: an unsigned range has no most negative level to drop")
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hwsim.errors import unknown_name
+from hwsim.errors import check_integer, unknown_name
 from hwsim.formats import Format, PowerOfSqrtTwo
 from hwsim.multipliers.multiplier import IntArray, Multiplier, Part, Terms, integer_levels
 
@@ -38,8 +38,7 @@ class LookupTableMultiplier(Multiplier):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.fraction_bits <= MAX_FRACTION_BITS:
-            raise ValueError(f"fraction_bits must be in 0..{MAX_FRACTION_BITS}, got {self.fraction_bits}")
+        check_integer("fraction_bits", self.fraction_bits, 0, MAX_FRACTION_BITS)
         if self.layout not in LAYOUTS:
             raise unknown_name("table layout", self.layout, LAYOUTS)
         self.weight.check_product(self.activation.bits, self.fraction_bits)

@@ -1,0 +1,140 @@
+"""What codes and products are worth, written down a second time: Fractions, 100-digit Decimals, Python integers."""
+
+import math
+from collections.abc import Iterator
+from decimal import Context, Decimal
+from fractions import Fraction
+
+from hwsim.formats import Format, PowerOfSqrtTwo, PowerOfTwo, Uniform
+from hwsim.multipliers import LookupTableMultiplier, Multiplier
+from hwsim.multipliers.table import LAYOUTS
+
+DIGITS = Context(prec=100)
+Exact = Fraction | Decimal
+
+
+def exponents_that_fit(family: type[PowerOfTwo | PowerOfSqrtTwo], bits: int, extended: bool, room: int) -> int | None:
+    """Return how many exponents to ask for so that magnitudes span at most `room` octaves; None for the default."""
+    fits = room + 1 if family is PowerOfTwo else 2 * room + 1
+    return None if 2 ** (bits - 1) - (not extended) <= fits else fits
+
+
+def uniform_formats(most_bits: int) -> Iterator[Uniform]:
+    """Yield every uniform format up to that width."""
+    for bits in range(1, most_bits + 1):
+        yield Uniform(bits)
+        yield Uniform(bits, signed=False)
+        if bits > 1:
+            yield Uniform(bits, narrow=True)
+
+
+def exponent_formats(room: int = 61, most_bits: int = 8) -> Iterator[PowerOfTwo | PowerOfSqrtTwo]:
+    """Yield POT and POST at every width, plain and extended, with all exponents that span at most `room` octaves."""
+    for family in (PowerOfTwo, PowerOfSqrtTwo):
+        for extended in (False, True):
+            for bits in range(1 if extended else 2, most_bits + 1):
+                yield family(bits, exponents_that_fit(family, bits, extended, room), extended)
+
+
+def uniform_integer(fmt: Uniform, code: int) -> int:
+    """Return the integer that a two's complement or unsigned code stands for, 0 for an unused code."""
+    pattern = format(code, f"0{fmt.bits}b")
+    value = sum(int(bit) << place for place, bit in enumerate(reversed(pattern[1:])))
+    if not fmt.signed:
+        return value + (int(pattern[0]) << (fmt.bits - 1))
+    if fmt.narrow and pattern == "1" + "0" * (fmt.bits - 1):
+        return 0
+    return value - (int(pattern[0]) << (fmt.bits - 1))
+
+
+def code_width(fmt: Format) -> int:
+    """Return the bits of one code: the nominal ones, and one more for the papers' extended set."""
+    return fmt.bits + int(getattr(fmt, "extended", False))
+
+
+def used_magnitudes(fmt: PowerOfTwo | PowerOfSqrtTwo) -> int:
+    """Return F, the number of non-zero magnitudes."""
+    full = 2 ** (fmt.bits - 1) if fmt.extended else 2 ** (fmt.bits - 1) - 1
+    return full if fmt.exponents is None else fmt.exponents
+
+
+def sign_and_field(fmt: PowerOfTwo | PowerOfSqrtTwo, code: int) -> tuple[int, int]:
+    """Return (sign, field) of a used code, (0, 0) for zero and for unused codes."""
+    negative, field = divmod(code, 2 ** (code_width(fmt) - 1))
+    if not 1 <= field <= used_magnitudes(fmt):
+        return 0, 0
+    return (-1 if negative else 1), field
+
+
+def is_used(fmt: Format, code: int) -> bool:
+    """Return whether a bit pattern names a level."""
+    if isinstance(fmt, Uniform):
+        return not fmt.narrow or code != 2 ** (fmt.bits - 1)
+    assert isinstance(fmt, PowerOfTwo | PowerOfSqrtTwo)
+    return code == 0 or sign_and_field(fmt, code)[1] > 0
+
+
+def exact_level(fmt: Format, code: int) -> Exact:
+    """Return the level of a used code: a Fraction where it is rational, otherwise a Decimal of 100 digits."""
+    if isinstance(fmt, Uniform):
+        return Fraction(uniform_integer(fmt, code))
+    assert isinstance(fmt, PowerOfTwo | PowerOfSqrtTwo)
+    sign, field = sign_and_field(fmt, code)
+    below_one = used_magnitudes(fmt) - field
+    if isinstance(fmt, PowerOfTwo):
+        return Fraction(sign, 2**below_one)
+    if below_one % 2 == 0:
+        return Fraction(sign, 2 ** (below_one // 2))
+    return DIGITS.divide(sign, DIGITS.sqrt(Decimal(2**below_one)))
+
+
+def mid_point(low: Exact, high: Exact) -> Exact:
+    """Return (low + high) / 2, rational if both are."""
+    if isinstance(low, Fraction) and isinstance(high, Fraction):
+        return (low + high) / 2
+    return DIGITS.divide(DIGITS.add(as_decimal(low), as_decimal(high)), Decimal(2))
+
+
+def as_decimal(value: Exact) -> Decimal:
+    """Return the value as a Decimal of 100 digits."""
+    return value if isinstance(value, Decimal) else DIGITS.divide(value.numerator, value.denominator)
+
+
+def product_square(multiplier: Multiplier, w_code: int, a_code: int) -> int:
+    """Return (weight level x activation level / unit)^2, an integer for every circuit."""
+    weight, activation = multiplier.weight, multiplier.activation
+    a = uniform_integer(activation, a_code)
+    if isinstance(weight, Uniform):
+        return (uniform_integer(weight, w_code) * a) ** 2
+    assert isinstance(weight, PowerOfTwo | PowerOfSqrtTwo)
+    sign, field = sign_and_field(weight, w_code)
+    if sign == 0:
+        return 0
+    if isinstance(weight, PowerOfTwo):
+        return a * a << 2 * (field - 1)
+    assert isinstance(multiplier, LookupTableMultiplier)
+    return a * a << field - 1 + 2 * multiplier.fraction_bits
+
+
+def product_sign(multiplier: Multiplier, w_code: int, a_code: int) -> int:
+    """Return the sign of the product, 0 where the weight is zero or unused."""
+    weight = multiplier.weight
+    w = uniform_integer(weight, w_code) if isinstance(weight, Uniform) else sign_and_field(weight, w_code)[0]  # type: ignore[arg-type]
+    return -1 if w * uniform_integer(multiplier.activation, a_code) < 0 else 1
+
+
+def rounded_root(square: int) -> int:
+    """Return the integer nearest to sqrt(square)."""
+    floor = math.isqrt(square)
+    return floor if square <= floor**2 + floor else floor + 1
+
+
+def exact_product(multiplier: Multiplier, w_code: int, a_code: int) -> int:
+    """Return the product that the circuit promises, from integer squares."""
+    sign = product_sign(multiplier, w_code, a_code)
+    if isinstance(multiplier, LookupTableMultiplier) and multiplier.layout == LAYOUTS[0]:
+        field = sign_and_field(multiplier.weight, w_code)[1]
+        if field and field % 2 == 0:
+            a = uniform_integer(multiplier.activation, a_code)
+            return sign * rounded_root(2 * a * a << 2 * multiplier.fraction_bits) << (field - 2) // 2
+    return sign * rounded_root(product_square(multiplier, w_code, a_code))

@@ -1,0 +1,306 @@
+"""Formats against exact rationals and 100-digit square roots: every code, every threshold, every refusal."""
+
+import bisect
+import json
+import math
+import re
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from exact_values import (
+    Exact,
+    as_decimal,
+    code_width,
+    exact_level,
+    exponent_formats,
+    is_used,
+    mid_point,
+    uniform_formats,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import DTypeLike
+
+from hwsim.formats import FORMATS, Format, PowerOfSqrtTwo, PowerOfTwo, Uniform, format_from_dict, make_format
+
+NARROWED: list[Format] = [
+    PowerOfTwo(4, exponents=1),
+    PowerOfTwo(4, exponents=5),
+    PowerOfTwo(8, exponents=9),
+    PowerOfTwo(3, exponents=4, extended=True),
+    PowerOfTwo(3, exponents=2, extended=True),
+    PowerOfSqrtTwo(4, exponents=1),
+    PowerOfSqrtTwo(4, exponents=6),
+    PowerOfSqrtTwo(8, exponents=15),
+    PowerOfSqrtTwo(3, exponents=4, extended=True),
+    PowerOfSqrtTwo(3, exponents=1, extended=True),
+]
+FORMATS_UP_TO_8_BITS: list[Format] = [*uniform_formats(8), *exponent_formats(), *NARROWED]
+WIDE: list[Format] = [Uniform(16), Uniform(16, signed=False), Uniform(16, narrow=True), Uniform(11)]
+SYMMETRIC = [f for f in FORMATS_UP_TO_8_BITS if not isinstance(f, Uniform) or f.narrow]
+
+every_format = pytest.mark.parametrize("fmt", FORMATS_UP_TO_8_BITS, ids=str)
+
+
+@cache
+def by_level(fmt: Format) -> tuple[list[int], list[Exact]]:
+    """Return the used codes by ascending exact level, and the exact mid points between them."""
+    used = [code for code in range(2 ** code_width(fmt)) if is_used(fmt, code)]
+    used.sort(key=lambda code: as_decimal(exact_level(fmt, code)))
+    levels = [exact_level(fmt, code) for code in used]
+    return used, [mid_point(low, high) for low, high in pairwise(levels)]
+
+
+def nearest_code(fmt: Format, x: float) -> int:
+    """Return the code that the definition asks for: nearest level, ties to the even code."""
+    codes, middles = by_level(fmt)
+    rank = bisect.bisect_left(middles, x)
+    if rank < len(middles) and middles[rank] == x:
+        return next(code for code in codes[rank : rank + 2] if code % 2 == 0)
+    return codes[rank]
+
+
+def around(middles: list[Exact], dtype: DTypeLike) -> list[float]:
+    """Return the floats of a type at each mid point and the two on either side."""
+    kind = np.dtype(dtype).type
+    with np.errstate(over="ignore", under="ignore"):
+        at = np.array([float(middle) for middle in middles]).astype(kind)
+    up, down = np.array(np.inf, kind), np.array(-np.inf, kind)
+    below, above = np.nextafter(at, down), np.nextafter(at, up)
+    every = np.concatenate([np.nextafter(below, down), below, at, above, np.nextafter(above, up)])
+    return [float(value) for value in every if math.isfinite(value)]
+
+
+@every_format
+def test_each_level_is_the_formula_correctly_rounded(fmt: Format) -> None:
+    for code in range(2 ** code_width(fmt)):
+        level = float(fmt.levels[code])
+        if is_used(fmt, code):
+            assert level == float(exact_level(fmt, code))
+            assert not (level == 0 and math.copysign(1, level) < 0)
+        else:
+            assert math.isnan(level)
+
+
+@every_format
+def test_derived_facts(fmt: Format) -> None:
+    codes, _ = by_level(fmt)
+    assert fmt.code_bits == code_width(fmt)
+    assert fmt.levels.shape == (2**fmt.code_bits,)
+    assert fmt.codes.tolist() == codes
+    assert fmt.codes.dtype == np.int64
+    assert fmt.count == len(codes)
+    assert fmt.min_level == float(exact_level(fmt, codes[0]))
+    assert fmt.max_level == float(exact_level(fmt, codes[-1]))
+    assert fmt.signed == (fmt.min_level < 0)
+
+
+def test_level_counts_are_the_papers() -> None:
+    for bits in range(2, 7):
+        assert PowerOfTwo(bits).count == PowerOfSqrtTwo(bits).count == 2**bits - 1
+        assert PowerOfTwo(bits, extended=True).count == PowerOfSqrtTwo(bits, extended=True).count == 2**bits + 1
+        assert (
+            Uniform(bits).count == Uniform(bits, signed=False).count == Uniform(bits, narrow=True).count + 1 == 2**bits
+        )
+
+
+def test_four_bit_levels_spelled_out() -> None:
+    positive = [2.0**-n for n in range(6, -1, -1)]
+    assert PowerOfTwo(4).levels[PowerOfTwo(4).codes].tolist() == [-x for x in positive[::-1]] + [0.0] + positive
+    assert PowerOfTwo(2, extended=True).levels[:3].tolist() == [0.0, 0.5, 1.0]
+    assert PowerOfSqrtTwo(3).levels[:4].tolist() == [0.0, 0.5, math.sqrt(0.5), 1.0]
+    assert Uniform(3).levels.tolist() == [0, 1, 2, 3, -4, -3, -2, -1]
+    assert PowerOfTwo(4, exponents=2).levels[:3].tolist() == [0.0, 0.5, 1.0]
+
+
+@every_format
+def test_every_code_survives_decode_then_encode(fmt: Format) -> None:
+    np.testing.assert_array_equal(fmt.encode(fmt.decode(fmt.codes)), fmt.codes)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@every_format
+def test_every_threshold_decides_as_exact_comparison_does(fmt: Format, dtype: DTypeLike) -> None:
+    xs = around(by_level(fmt)[1], dtype)
+    got = fmt.encode(np.array(xs, dtype=dtype))
+    assert got.tolist() == [nearest_code(fmt, x) for x in xs]
+
+
+@every_format
+def test_thresholds_are_the_smallest_float64_of_the_upper_level(fmt: Format) -> None:
+    codes, _ = by_level(fmt)
+    assert fmt.thresholds.shape == (fmt.count - 1,)
+    assert fmt.thresholds.dtype == np.float64
+    for rank, threshold in enumerate(fmt.thresholds.tolist()):
+        assert nearest_code(fmt, threshold) == codes[rank + 1]
+        assert nearest_code(fmt, math.nextafter(threshold, -math.inf)) == codes[rank]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@every_format
+def test_thresholds_as_is_the_smallest_number_of_that_type(fmt: Format, dtype: DTypeLike) -> None:
+    narrow = fmt.thresholds_as(dtype)
+    assert narrow.dtype == dtype
+    below = np.nextafter(narrow, np.array(-np.inf, dtype))
+    for exact, at, under in zip(fmt.thresholds.tolist(), narrow.tolist(), below.tolist(), strict=True):
+        assert under < exact <= at
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("fmt", WIDE, ids=str)
+def test_wide_uniform_formats_round_to_even_and_clip(fmt: Format, dtype: DTypeLike) -> None:
+    low, high = int(fmt.min_level), int(fmt.max_level)
+    halves = np.arange(2 * low - 3, 2 * high + 4, dtype=np.float64) / 2
+    with np.errstate(over="ignore"):
+        xs = halves.astype(dtype)
+    within = np.clip(xs.astype(np.float64), low, high)
+    floors = np.floor(within)
+    fraction = within - floors
+    expected = floors + ((fraction > 0.5) | ((fraction == 0.5) & (floors % 2 == 1)))
+    np.testing.assert_array_equal(fmt.decode(fmt.encode(xs)), expected)
+    np.testing.assert_array_equal(fmt.encode(fmt.decode(fmt.codes)), fmt.codes)
+
+
+@given(x=st.floats(allow_nan=False, width=64), fmt=st.sampled_from(FORMATS_UP_TO_8_BITS))
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+def test_any_float_gets_the_nearest_code(x: float, fmt: Format) -> None:
+    assert int(fmt.encode(x)) == nearest_code(fmt, x)
+
+
+@given(x=st.floats(-3, 3, width=32), fmt=st.sampled_from([f for f in FORMATS_UP_TO_8_BITS if f.name != "uniform"]))
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+def test_any_float32_gets_the_code_of_its_float64(x: float, fmt: Format) -> None:
+    assert int(fmt.encode(np.float32(x))) == int(fmt.encode(np.float64(x))) == nearest_code(fmt, x)
+
+
+@pytest.mark.parametrize("fmt", SYMMETRIC, ids=str)
+def test_symmetric_formats_encode_symmetrically(fmt: Format) -> None:
+    xs = np.array(around(by_level(fmt)[1], np.float64))
+    np.testing.assert_array_equal(fmt.decode(fmt.encode(-xs)), -fmt.decode(fmt.encode(xs)))
+
+
+@every_format
+def test_infinities_get_the_end_levels(fmt: Format) -> None:
+    codes, _ = by_level(fmt)
+    assert fmt.encode([-math.inf, math.inf]).tolist() == [codes[0], codes[-1]]
+    assert fmt.encode(np.array([-np.inf, np.inf], np.float16)).tolist() == [codes[0], codes[-1]]
+
+
+def test_encode_keeps_shapes_and_takes_integers() -> None:
+    assert Uniform(4).encode(np.array([[1, -9, 5]])).tolist() == [[1, 8, 5]]
+    assert Uniform(4).encode(3).shape == ()
+    assert Uniform(4).encode(np.zeros((2, 0, 3), np.float32)).shape == (2, 0, 3)
+    assert PowerOfTwo(3).encode([[0, 1], [-1, 2]]).tolist() == [[0, 3], [7, 3]]
+    assert PowerOfTwo(3).encode(0.3).dtype == np.int64
+
+
+@every_format
+def test_nan_is_refused(fmt: Format) -> None:
+    with pytest.raises(ValueError, match=f"^{fmt.name} cannot encode NaN$"):
+        fmt.encode([0.0, math.nan])
+
+
+@every_format
+def test_unused_and_foreign_codes_are_refused(fmt: Format) -> None:
+    top = 2**fmt.code_bits - 1
+    for wrong in (-1, top + 1):
+        with pytest.raises(ValueError, match=re.escape(f"codes of {fmt} must be in 0..{top}, got {wrong}")):
+            fmt.decode([0, wrong])
+    for code in (code for code in range(top + 1) if not is_used(fmt, code)):
+        with pytest.raises(ValueError, match=re.escape(f"code {code} is unused in {fmt}")):
+            fmt.decode(np.array([[0, code]]))
+
+
+def test_decode_keeps_shapes() -> None:
+    assert Uniform(2).decode(np.zeros((0, 3), np.int64)).shape == (0, 3)
+    assert Uniform(2).decode(3) == -1.0
+    assert Uniform(2).decode([[1, 2]]).tolist() == [[1.0, -2.0]]
+
+
+@every_format
+def test_cached_arrays_are_read_only(fmt: Format) -> None:
+    for array in (fmt.levels, fmt.codes, fmt.thresholds):
+        with pytest.raises(ValueError, match="read-only"):
+            array[:1] = 0
+
+
+@every_format
+def test_dict_round_trip_through_json(fmt: Format) -> None:
+    values = json.loads(json.dumps(fmt.to_dict()))
+    assert values["name"] == fmt.name
+    again = format_from_dict(values)
+    assert again == fmt
+    assert hash(again) == hash(fmt)
+    assert type(again) is type(fmt)
+
+
+def test_formats_are_values() -> None:
+    assert make_format("pot", 4) == PowerOfTwo(4)
+    assert make_format("uniform", 4, signed=False) == Uniform(4, signed=False)
+    assert make_format("post", 4, exponents=5, extended=True) == PowerOfSqrtTwo(4, 5, True)
+    assert len(set(FORMATS_UP_TO_8_BITS)) == len(FORMATS_UP_TO_8_BITS)
+    assert sorted(FORMATS) == ["post", "pot", "uniform"]
+    assert all(cls.name == name for name, cls in FORMATS.items())
+
+
+REFUSED: list[tuple[str, int, dict[str, Any], str]] = [
+    ("uniform", 0, {}, "bits must be an integer in 1..16 for uniform, got 0"),
+    ("uniform", 17, {}, "bits must be an integer in 1..16 for uniform, got 17"),
+    ("uniform", -3, {}, "bits must be an integer in 1..16 for uniform, got -3"),
+    ("uniform", 1, {"narrow": True}, "bits must be an integer in 2..16 for narrow uniform, got 1"),
+    ("uniform", 4, {"narrow": True, "signed": False}, "narrow uniform must be signed"),
+    ("pot", 1, {}, "bits must be an integer in 2..8 for pot, got 1"),
+    ("pot", 9, {}, "bits must be an integer in 2..8 for pot, got 9"),
+    ("post", 1, {}, "bits must be an integer in 2..8 for post, got 1"),
+    ("post", 0, {"extended": True}, "bits must be an integer in 1..8 for post, got 0"),
+    ("post", 9, {"extended": True}, "bits must be an integer in 1..8 for post, got 9"),
+    ("pot", 4.0, {}, "bits must be an integer in 2..8 for pot, got 4.0"),  # type: ignore[list-item]
+    ("pot", True, {"extended": True}, "bits must be an integer in 1..8 for pot, got True"),
+    ("pot", "4", {}, "bits must be an integer in 2..8 for pot, got '4'"),  # type: ignore[list-item]
+    ("pot", 4, {"exponents": 0}, "exponents must be an integer in 1..7 for 4-bit pot, got 0"),
+    ("pot", 4, {"exponents": 8}, "exponents must be an integer in 1..7 for 4-bit pot, got 8"),
+    ("pot", 4, {"exponents": 9, "extended": True}, "exponents must be an integer in 1..8 for 4-bit pot, got 9"),
+    ("pot", 4, {"exponents": 2.5}, "exponents must be an integer in 1..7 for 4-bit pot, got 2.5"),
+    ("pot", 4, {"exponents": "3"}, "exponents must be an integer in 1..7 for 4-bit pot, got '3'"),
+    ("post", 4, {"exponents": True}, "exponents must be an integer in 1..7 for 4-bit post, got True"),
+    ("pot", 8, {}, "8-bit pot with 127 exponents makes products of 127 bits with 1-bit activations, more than 62; "
+                   "at most exponents=62 fit"),
+    ("pot", 7, {}, "at most exponents=62 fit"),
+    ("post", 8, {}, "8-bit post with 127 exponents makes products of 64 bits with 1-bit activations, more than 62; "
+                    "at most exponents=123 fit"),
+    ("post", 8, {"extended": True}, "at most exponents=123 fit"),
+    ("pott", 4, {}, "unknown format 'pott'; did you mean 'pot'? (known: uniform, pot, post)"),
+    ("POST", 4, {}, "unknown format 'POST'; did you mean 'post'? (known: uniform, pot, post)"),
+    ("xyz", 4, {}, "unknown format 'xyz' (known: uniform, pot, post)"),
+    ("pot", 4, {"exponent": 3}, "unknown option of format pot 'exponent'; did you mean 'exponents'?"),
+    ("uniform", 4, {"extended": True}, "unknown option of format uniform 'extended'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "bits", "options", "message"), REFUSED)
+def test_refusals_name_the_rule_and_the_value(name: str, bits: int, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make_format(name, bits, **options)
+
+
+def test_the_stated_number_of_exponents_fits_and_one_more_does_not() -> None:
+    assert PowerOfTwo(8, exponents=62).magnitudes == 62
+    assert PowerOfSqrtTwo(8, exponents=123).magnitudes == 123
+    for family, most in ((PowerOfTwo, 62), (PowerOfSqrtTwo, 123)):
+        with pytest.raises(ValueError, match=f"at most exponents={most} fit"):
+            family(8, exponents=most + 1)
+
+
+@pytest.mark.parametrize(("values", "missing"), [({"bits": 4}, "name"), ({"name": "pot"}, "bits")])
+def test_a_dict_without_a_name_or_bits_is_refused(values: dict[str, Any], missing: str) -> None:
+    with pytest.raises(ValueError, match=f"a format needs '{missing}', got "):
+        format_from_dict(values)
+
+
+def test_from_dict_leaves_its_argument_alone() -> None:
+    values = PowerOfTwo(4).to_dict()
+    format_from_dict(values)
+    assert values == PowerOfTwo(4).to_dict()
