@@ -1,0 +1,185 @@
+"""Run records: found, checked and read into tidy tables."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+SCHEMA = 1
+RECORD_NAME = "record.json"
+FIELDS: dict[str, type] = {"run_id": str, "study": str, "config": dict, "seed": int, "accuracy": dict}
+COST_FIELDS = ("layer", "part", "quantity", "value", "unit", "convention", "source")
+FLOAT_DESIGN = "float"
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Study:
+    """The run records below a folder: what every table and figure is made from.
+
+    Attributes:
+        folder: where the records were found.
+        runs: one row per run, as `load_records` returns it.
+        cost: one row per run and cost row, as `load_cost` returns it.
+    """
+
+    folder: Path
+    runs: pd.DataFrame
+    cost: pd.DataFrame
+
+
+def load_study(folder: str | Path) -> Study:
+    """Return all run records below the folder.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or no record in it.
+        ValueError: a record is damaged, of another schema or not ours, or stands there twice; the file is named.
+    """
+    records = _read_all(Path(folder))
+    return Study(Path(folder), _runs(records), _cost(records))
+
+
+def load_records(folder: str | Path) -> pd.DataFrame:
+    """Return one row per run, by study and run id.
+
+    Columns: study, run_id, data, model, design, weights, bits, act_bits (missing for a float design), seed, then
+    accuracy_float, accuracy_qat, accuracy_integer and agreement as shares in 0..1 (missing: not measured), path.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_study`.
+    """
+    return load_study(folder).runs
+
+
+def load_cost(folder: str | Path) -> pd.DataFrame:
+    """Return the cost rows of all runs: study, run_id, design, seed and the columns of a cost table.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_study`.
+    """
+    return load_study(folder).cost
+
+
+def read_record(path: Path) -> Record:
+    """Return one record after checking it.
+
+    Raises:
+        ValueError: the file is no run record of this schema; it is named with the first rule that it breaks.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no run record: {error}") from error
+    problem = _problem(record)
+    if problem:
+        raise ValueError(f"{path} is no run record: {problem}")
+    return dict(record)
+
+
+def design_of(record: Record) -> str:
+    """Return the design's name: what stands between model and seed in the run id, such as "post-w4a4"."""
+    config = record["config"]
+    prefix, suffix = f"{config['data']}-{config['model']}-", f"-s{record['seed']}"
+    return str(record["run_id"]).removeprefix(prefix).removesuffix(suffix)
+
+
+def _problem(record: Any) -> str | None:
+    """Say which rule of the schema the value breaks, None if it breaks none."""
+    if not isinstance(record, dict):
+        return f"it must hold an object, got {type(record).__name__}"
+    if record.get("schema") != SCHEMA:
+        return f"schema must be {SCHEMA}, got {record.get('schema')!r}"
+    for name, kind in FIELDS.items():
+        if not isinstance(record.get(name), kind) or isinstance(record[name], bool):
+            return f"{name} must be of type {kind.__name__}, got {record.get(name)!r}"
+    return _config_problem(record) or _accuracy_problem(record["accuracy"]) or _cost_problem(record.get("cost", []))
+
+
+def _config_problem(record: Record) -> str | None:
+    config = record["config"]
+    names = [re.escape(str(config.get(name))) for name in ("data", "model")]
+    pattern = rf"{names[0]}-{names[1]}-[\w.+-]+-s{record['seed']}"
+    if not re.fullmatch(pattern, record["run_id"]):
+        return f"run_id must be <data>-<model>-<design>-s<seed> of its config, got {record['run_id']!r}"
+    if design_of(record) == FLOAT_DESIGN:
+        return None
+    for name, kind in {"weights": str, "bits": int, "act_bits": int}.items():
+        if not isinstance(config.get(name), kind):
+            return f"config {name} must be of type {kind.__name__}, got {config.get(name)!r}"
+    return None
+
+
+def _accuracy_problem(accuracy: Mapping[str, Any]) -> str | None:
+    for name, value in accuracy.items():
+        if not _is_number(value) or not 0 <= value <= 1:
+            return f"accuracy {name} must be in 0..1, got {value!r}"
+    return None
+
+
+def _cost_problem(rows: Any) -> str | None:
+    if not isinstance(rows, list):
+        return f"cost must be a list of rows, got {type(rows).__name__}"
+    for i, row in enumerate(rows):
+        if not isinstance(row, dict) or set(row) != set(COST_FIELDS):
+            return f"cost row {i} must have the fields {', '.join(COST_FIELDS)}, got {row!r}"
+        if not _is_number(row["value"]):
+            return f"the value of cost row {i} must be a number, got {row['value']!r}"
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _read_all(folder: Path) -> dict[Path, Record]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder {folder}")
+    records = {path: read_record(path) for path in sorted(folder.rglob(RECORD_NAME))}
+    if not records:
+        raise FileNotFoundError(f"no run records ({RECORD_NAME}) below {folder}")
+    _refuse_doubles(records)
+    return dict(sorted(records.items(), key=lambda item: (item[1]["study"], item[1]["run_id"])))
+
+
+def _refuse_doubles(records: Mapping[Path, Record]) -> None:
+    seen: dict[tuple[str, str], Path] = {}
+    for path, record in records.items():
+        first = seen.setdefault((record["study"], record["run_id"]), path)
+        if first != path:
+            raise ValueError(f"{path} holds run {record['run_id']!r} of {first} again")
+
+
+def _runs(records: Mapping[Path, Record]) -> pd.DataFrame:
+    runs = pd.DataFrame([_run(path, record) for path, record in records.items()])
+    return runs.astype({"bits": "Int64", "act_bits": "Int64"})
+
+
+def _run(path: Path, record: Record) -> dict[str, Any]:
+    config, accuracy = record["config"], record["accuracy"]
+    is_float = design_of(record) == FLOAT_DESIGN
+    return {
+        **_identity(record),
+        "weights": FLOAT_DESIGN if is_float else config["weights"],
+        "bits": None if is_float else config["bits"],
+        "act_bits": None if is_float else config["act_bits"],
+        **{f"accuracy_{name}": accuracy.get(name) for name in ("float", "qat", "integer")},
+        "agreement": accuracy.get("agreement"),
+        "path": path.as_posix(),
+    }
+
+
+def _identity(record: Record) -> dict[str, Any]:
+    config = record["config"]
+    named = {"study": record["study"], "run_id": record["run_id"], "data": config["data"], "model": config["model"]}
+    return {**named, "design": design_of(record), "seed": record["seed"]}
+
+
+def _cost(records: Mapping[Path, Record]) -> pd.DataFrame:
+    rows = [{**_identity(record), **row} for record in records.values() for row in record.get("cost", [])]
+    identity = _identity(next(iter(records.values())))
+    return pd.DataFrame(rows, columns=[*identity, *COST_FIELDS])

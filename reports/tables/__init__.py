@@ -1,0 +1,15 @@
+"""Tables of a study: one per file."""
+
+from collections.abc import Callable, Mapping
+
+from reports.records import Study
+from reports.tables import designs, layers, seeds
+from reports.tables.table import Table
+
+__all__ = ["TABLES", "Table"]
+
+TABLES: Mapping[str, Callable[[Study], list[Table]]] = {
+    "designs": designs.tables,
+    "seeds": seeds.tables,
+    "layers": layers.tables,
+}
