@@ -38,9 +38,15 @@ class Grid:
     title: str | None
 
     def is_numeric(self, column: int) -> bool:
-        """Say whether the column holds numbers only, missing cells apart."""
+        """Say whether the column holds numbers only, missing cells apart; "97.5 ± 0.3" and "1.8G" are numbers too."""
         values = [row[column] for row in self.cells if row[column] is not None]
-        return bool(values) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+        return bool(values) and all(map(_is_number, values))
+
+
+def _is_number(value: Value) -> bool:
+    if isinstance(value, str):
+        return re.fullmatch(r"-?\d[\d.]*[kMGTP]?( ± \d[\d.]*)?", value) is not None
+    return not isinstance(value, bool)
 
 
 def render(
@@ -186,7 +192,7 @@ def _rich_table(grid: Grid, rule: str) -> "Table":
     from rich.text import Text
 
     box = Box("\n".join(["    ", "    ", f" {rule * 2} ", *["    "] * 5]) + "\n", ascii=rule == "-")
-    table = Table(box=box, show_edge=False, pad_edge=False)
+    table = Table(box=box, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for i, header in enumerate(grid.headers):
         table.add_column(Text(header), justify="right" if grid.is_numeric(i) else "left", overflow="fold")
     for row in grid.cells:

@@ -15,6 +15,9 @@ FIELDS: dict[str, type] = {"run_id": str, "study": str, "config": dict, "seed": 
 COST_FIELDS = ("layer", "part", "quantity", "value", "unit", "convention", "source")
 FLOAT_DESIGN = "float"
 
+#: What seeds of one design may have different: the rest of their configuration is what the design is.
+MAY_DIFFER = {"seed", "init", "data_dir", "threads", "checkpoint_seconds"}
+
 Record = Mapping[str, Any]
 
 
@@ -38,7 +41,8 @@ def load_study(folder: str | Path) -> Study:
 
     Raises:
         FileNotFoundError: there is no such folder, or no record in it.
-        ValueError: a record is damaged, of another schema or not ours, or stands there twice; the file is named.
+        ValueError: a record is damaged, of another schema or not ours, stands there twice, or is of another
+            configuration than the other seeds of its design; the file is named.
     """
     records = _read_all(Path(folder))
     return Study(Path(folder), _runs(records), _cost(records))
@@ -143,6 +147,7 @@ def _read_all(folder: Path) -> dict[Path, Record]:
     if not records:
         raise FileNotFoundError(f"no run records ({RECORD_NAME}) below {folder}")
     _refuse_doubles(records)
+    _refuse_mixtures(records)
     return dict(sorted(records.items(), key=lambda item: (item[1]["study"], item[1]["run_id"])))
 
 
@@ -152,6 +157,18 @@ def _refuse_doubles(records: Mapping[Path, Record]) -> None:
         first = seen.setdefault((record["study"], record["run_id"]), path)
         if first != path:
             raise ValueError(f"{path} holds run {record['run_id']!r} of {first} again")
+
+
+def _refuse_mixtures(records: Mapping[Path, Record]) -> None:
+    """Refuse two seeds of one design whose configurations differ in more than the seed: they have no common mean."""
+    seen: dict[tuple[str, str], Path] = {}
+    for path, record in records.items():
+        first = seen.setdefault((record["study"], record["run_id"].rpartition("-s")[0]), path)
+        ours, theirs = record["config"], records[first]["config"]
+        for name in sorted({*ours, *theirs} - MAY_DIFFER):
+            if ours.get(name) != theirs.get(name):
+                values = f"{name}: {ours.get(name)!r} and {theirs.get(name)!r}"
+                raise ValueError(f"{path} and {first} are seeds of one design, but differ in {values}")
 
 
 def _runs(records: Mapping[Path, Record]) -> pd.DataFrame:

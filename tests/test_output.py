@@ -20,10 +20,10 @@ UNITS = {"accuracy": "%", "absent": "pJ"}
 EXPECTED = {
     "table": """\
 Designs [all]
-design      accuracy [%]   codes   exact
-----------------------------------------
-pot|w3             97.53       8
-post_w4       -1.234e-06           yes
+design     accuracy [%]  codes  exact
+-------------------------------------
+pot|w3            97.53      8
+post_w4      -1.234e-06         yes
 µ [x] end
 """,
     "csv": """\
@@ -178,6 +178,12 @@ def test_markdown_escapes_what_would_break_a_cell() -> None:
 def test_a_mixed_or_truth_column_is_no_number_column() -> None:
     rows: list[Row] = [{"a": 1, "b": True, "c": None}, {"a": "x", "b": False, "c": None}]
     assert render(rows, "markdown").splitlines()[1] == "| --- | --- | --- |"
+
+
+@pytest.mark.parametrize("text", ["97.5", "-3", "1.81G", "97.53 ± 0.21"])
+def test_text_that_is_a_number_is_aligned_as_one(text: str) -> None:
+    assert render([{"x": text}, {"x": None}], "markdown").splitlines()[1] == "| ---: |"
+    assert render([{"x": text}, {"x": "w4"}], "markdown").splitlines()[1] == "| --- |"
 
 
 def test_a_piped_table_is_never_cut_or_coloured() -> None:

@@ -13,7 +13,7 @@ from reports.designs import designs, ordered, spread
 from reports.records import load_cost, load_records, load_study
 from reports.report import write_report, write_table
 from reports.tables import TABLES
-from reports.tables.designs import with_deviation
+from reports.tables.designs import compact, with_deviation
 from reports.tables.table import plain
 
 NAN = float("nan")
@@ -136,14 +136,34 @@ def test_the_designs_table_for_programs_and_for_people(study: Path) -> None:
     assert [rows[4][name] for name in ("parameters", "bits", "seeds", "shifts_n")] == [120, 4, 3, 3]
     assert rows[0]["parameters"] is None
     assert shown[1]["integer [%]"] == "92.00 ± 2.00"
-    assert shown[0] == {
-        "data": "digits",
-        "model": "digits_resnet",
-        "design": "float",
-        "seeds": 3,
-        "float [%]": "97.50 ± 0.50",
-        **dict.fromkeys(list(shown[0])[5:]),
-    }
+    assert shown[0] == {"design": "float", "float [%]": "97.50 ± 0.50", **dict.fromkeys(list(shown[0])[2:])}
+    assert shown[4]["BOPs"] == "104k"
+    assert shown[4]["table reads"] == "60"
+
+
+def test_what_all_designs_share_is_told_once_and_what_differs_has_a_column(study: Path) -> None:
+    common = "Designs (mean ± sample standard deviation over seeds), data digits, model digits_resnet"
+    assert TABLES["designs"](load_study(study))[0].title == f"{common}, 3 seeds"
+    (study / "digits-digits_resnet-float-s2" / "record.json").unlink()
+    table = TABLES["designs"](load_study(study))[0]
+    assert table.title == common
+    assert [row["seeds"] for row in table.shown] == [2, 3, 3, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0"),
+        (59.7, "60"),
+        (9999, "9999"),
+        (10_000, "10.0k"),
+        (999_999, "1.00M"),
+        (1_814_073_344, "1.81G"),
+        (NAN, None),
+    ],
+)
+def test_counts_are_shortened_from_five_digits_on(count: float, text: str | None) -> None:
+    assert compact(count) == text
 
 
 def test_the_seeds_table_has_every_run(study: Path) -> None:
@@ -207,6 +227,16 @@ def test_a_file_that_is_no_record_is_refused_by_name(study: Path, text: str) -> 
 def test_a_run_that_stands_there_twice_is_refused(study: Path) -> None:
     save(study / "copy", record("pot", 4, 0))
     with pytest.raises(ValueError, match=r"record\.json holds run 'digits-digits_resnet-pot-w4a4-s0' of .* again"):
+        load_study(study)
+
+
+def test_seeds_with_another_configuration_are_not_averaged(study: Path) -> None:
+    path = study / "digits-digits_resnet-pot-w4a4-s1" / "record.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "config": {**content["config"], "init": "elsewhere"}}))
+    load_study(study)
+    path.write_text(json.dumps({**content, "config": {**content["config"], "epochs": 60}}))
+    with pytest.raises(ValueError, match=r"pot-w4a4-s1/record\.json .* differ in epochs: 60 and None"):
         load_study(study)
 
 

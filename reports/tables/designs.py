@@ -10,17 +10,18 @@ from reports.records import Study
 from reports.tables.table import Table, plain, rows_of
 
 IDENTITY = ["data", "model", "design", "weights", "bits", "act_bits", "seeds"]
+SHORT, PREFIXES = 10_000, ("", "k", "M", "G", "T", "P")
 HEADINGS = {
     "accuracy_float": "float [%]",
     "accuracy_qat": "QAT [%]",
     "accuracy_integer": "integer [%]",
     "agreement": "agreement [%]",
-    "parameters": "parameters",
+    "parameters": "params",
     "weight_storage_bits": "weights [bit]",
     "macs": "MACs",
-    "multiplications": "multiplications",
+    "multiplications": "mult.",
     "shifts": "shifts",
-    "additions": "additions",
+    "additions": "adds",
     "table_reads": "table reads",
     "bops": "BOPs",
     "table_bits": "table [bit]",
@@ -34,9 +35,16 @@ def tables(study: Study) -> list[Table]:
     spreads = [f"{name}_{kind}" for name in (*MEASURED, *OPERATIONS) for kind in ("mean", "sd", "n")]
     units = {name: "%" for name in spreads if name.startswith(tuple(MEASURED)) and not name.endswith("_n")}
     rows = rows_of(exact, [*IDENTITY, *spreads, *SIZES])
-    shown = [_shown(row) for row in exact.to_dict("records")]
-    title = "Designs: mean ± sample standard deviation over the seeds"
-    return [Table("designs", title, rows, shown, units | BIT_UNITS)]
+    told = [name for name in ("data", "model", "seeds") if exact[name].nunique() == 1]
+    shown = [_shown(row, told) for row in exact.to_dict("records")]
+    return [Table("designs", _title(exact, told), rows, shown, units | BIT_UNITS)]
+
+
+def _title(frame: pd.DataFrame, told: list[str]) -> str:
+    """Say what all rows have in common, so that it needs no column."""
+    words = {"data": "data {}", "model": "model {}", "seeds": "{} seeds"}
+    common = [words[name].format(frame[name].iloc[0]) for name in told]
+    return ", ".join(["Designs (mean ± sample standard deviation over seeds)", *common])
 
 
 def _in_percent(frame: pd.DataFrame) -> pd.DataFrame:
@@ -44,14 +52,14 @@ def _in_percent(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**{name: 100 * frame[name] for name in shares})
 
 
-def _shown(row: dict[Any, Any]) -> Row:
-    cells: dict[str, Any] = {name: plain(row[name]) for name in ("data", "model", "design", "seeds")}
+def _shown(row: dict[Any, Any], told: list[str]) -> Row:
+    identity = (name for name in ("data", "model", "design", "seeds") if name not in told)
+    cells = {name: plain(row[name]) for name in identity}
     for name, heading in HEADINGS.items():
         if name in MEASURED:
             cells[heading] = with_deviation(row[f"{name}_mean"], row[f"{name}_sd"])
         else:
-            value = plain(row[f"{name}_mean"] if name in OPERATIONS else row[name])
-            cells[heading] = round(value) if isinstance(value, float) else value
+            cells[heading] = compact(row[f"{name}_mean"] if name in OPERATIONS else row[name])
     return cells
 
 
@@ -64,3 +72,17 @@ def with_deviation(mean: float, deviation: float) -> str | None:
     if pd.isna(mean):
         return None
     return f"{mean:.2f}" if pd.isna(deviation) else f"{mean:.2f} ± {deviation:.2f}"
+
+
+def compact(count: float) -> str | None:
+    """Return a count with an SI prefix and three significant digits from 10,000 on, None if it is missing.
+
+    >>> compact(9999), compact(46123), compact(1814073344)
+    ('9999', '46.1k', '1.81G')
+    """
+    if pd.isna(count):
+        return None
+    if count < SHORT:
+        return f"{count:.0f}"
+    exponent = int(f"{count:.2e}".partition("e")[2])
+    return f"{count / 1000 ** (exponent // 3):.{2 - exponent % 3}f}{PREFIXES[exponent // 3]}"
