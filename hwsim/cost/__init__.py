@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from hwsim.cost.bops import macs_bits
+from hwsim.cost.bops import all_bops, bops
 from hwsim.cost.counts import counts
 from hwsim.cost.storage import DENSE, storage
 from hwsim.cost.table import CostTable, Entry, Number, columns, concatenate
@@ -15,7 +15,7 @@ __all__ = ["METRICS", "CostTable", "Entry", "columns", "concatenate", "network_c
 METRICS: dict[str, Callable[[Workload], CostTable]] = {
     "counts": counts,
     "storage": storage,
-    "bops": macs_bits,
+    "bops": all_bops,
     "tables": table_bits,
 }
 
@@ -23,7 +23,7 @@ METRICS: dict[str, Callable[[Workload], CostTable]] = {
 def network_cost(network: Network) -> CostTable:
     """Return what an integer network costs, counted from its real weight codes: counts, dense storage, BOPs, tables."""
     workload = Workload.from_network(network)
-    return counts(workload) + storage(workload, DENSE) + macs_bits(workload) + table_bits(workload)
+    return counts(workload) + storage(workload, DENSE) + bops(workload, "macs_bits") + table_bits(workload)
 
 
 def summary(table: CostTable) -> dict[str, Number]:
