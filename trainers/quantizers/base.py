@@ -64,8 +64,8 @@ class Quantizer(nn.Module, ABC):
 
     @property
     def scale(self) -> Tensor:
-        """What levels are multiplied by: `|step|` within 2^-100 .. 2^100; a scalar, or `[K]` if per channel."""
-        return positive(self.step)
+        """What levels are multiplied by: `|step|` within 2^-100 .. 2^100, detached; a scalar, or `[K]` per channel."""
+        return positive(self.step.detach())
 
     @property
     def per_channel(self) -> bool:

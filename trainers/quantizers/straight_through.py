@@ -30,7 +30,7 @@ class RoundToInteger(Function):
     def forward(x: Tensor, step: Tensor, low: float, high: float, factor: float) -> Tensor:
         """Return the integers times the scale of `step`; `factor` scales the gradient of `step`."""
         scale = spread(positive(step), x)
-        return (x / scale).clamp_(low, high).round_().mul_(scale)
+        return (x / scale).clamp(low, high).round_().mul_(scale)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
