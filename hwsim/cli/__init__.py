@@ -18,7 +18,6 @@ app = typer.Typer(
     epilog="Tables go to stdout in the chosen --format, progress and messages to stderr. Errors exit with code 2.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (demo, formats, multipliers, train, simulate, cost, report):

@@ -17,7 +17,9 @@ DEFAULT_EXPONENTS = 15  #: Most exponents shown unless asked for: all of 8-bit P
 
 def formats(
     bits: BitsOption = "2,3,4",
-    exponents: Annotated[int | None, typer.Option(help="Magnitudes of pot and post (default: all, at most 15).")] = None,
+    exponents: Annotated[
+        int | None, typer.Option(help="Magnitudes of pot and post (default: all, at most 15).")
+    ] = None,
     output: FormatOption = Output.table,
 ) -> None:
     """List the number formats: what their codes mean.
@@ -33,7 +35,9 @@ def formats(
 def multipliers(
     bits: BitsOption = "2,3,4,8",
     act_bits: Annotated[int | None, typer.Option(help="Activation bits (default: as many as the weight has).")] = None,
-    exponents: Annotated[int | None, typer.Option(help="Magnitudes of pot and post (default: all, at most 15).")] = None,
+    exponents: Annotated[
+        int | None, typer.Option(help="Magnitudes of pot and post (default: all, at most 15).")
+    ] = None,
     fraction_bits: Annotated[int, typer.Option(help="Fraction bits of the look-up table.")] = 6,
     output: FormatOption = Output.table,
 ) -> None:

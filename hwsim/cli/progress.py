@@ -53,7 +53,11 @@ def _lines(title: str, total: float, unit: str) -> Iterator[Advance]:
         last = now
         left = (total - done) * (now - start) / done if done else float("nan")
         rate = _rate(done, start, unit)
-        print(f"{title}: {done:g}/{total:g} {unit}, {rate}, {left:.0f} s left {note}".rstrip(), file=sys.stderr, flush=True)
+        print(
+            f"{title}: {done:g}/{total:g} {unit}, {rate}, {left:.0f} s left {note}".rstrip(),
+            file=sys.stderr,
+            flush=True,
+        )
 
     yield advance
 

@@ -22,7 +22,9 @@ def simulate(
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
     images: Annotated[Path | None, typer.Option(help="Images instead, a .npy file of shape (N, C, H, W).")] = None,
     labels: Annotated[Path | None, typer.Option(help="Their classes, a .npy file of shape (N,).")] = None,
-    engine: Annotated[str, typer.Option(help="reference (numpy, plain) or tensor (torch, fast); equal bit by bit.")] = "tensor",
+    engine: Annotated[
+        str, typer.Option(help="reference (numpy, plain) or tensor (torch, fast); equal bit by bit.")
+    ] = "tensor",
     batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 256,
     layers: Annotated[bool, typer.Option("--layers", help="One row per layer: accumulator, overflows, path.")] = False,
     output: FormatOption = Output.table,

@@ -1,0 +1,34 @@
+"""Recipes that are known to work, one pair per data set: for the float network, and for a quantized one after it."""
+
+from dataclasses import replace
+
+from trainers.config import TrainConfig
+
+#: Data set -> (float recipe, quantized recipe).
+PRESETS: dict[str, tuple[TrainConfig, TrainConfig]] = {
+    "digits": (
+        TrainConfig(data="digits", model="digits_resnet", epochs=25, batch_size=128, lr=0.2, weight_decay=2e-3),
+        TrainConfig(
+            data="digits",
+            model="digits_resnet",
+            epochs=20,
+            batch_size=128,
+            lr=0.05,
+            weight_decay=1e-3,
+            weights="uniform",
+        ),
+    ),
+    "cifar10": (
+        TrainConfig(data="cifar10", model="resnet20", epochs=200, batch_size=128, lr=0.1, augment="crop_flip"),
+        TrainConfig(
+            data="cifar10", model="resnet20", epochs=30, batch_size=128, lr=0.01, augment="crop_flip", weights="uniform"
+        ),
+    ),
+}
+
+
+def float_recipe(config: TrainConfig) -> TrainConfig:
+    """Return the float run that a quantized run starts from: the preset with this run's data, model and seed."""
+    recipe = PRESETS[config.data][0]
+    shared = ("study", "data_dir", "model", "model_options", "seed", "threads", "checkpoint_seconds")
+    return replace(recipe, **{name: getattr(config, name) for name in shared})
