@@ -110,7 +110,7 @@ def _print_promises(check: "ExportCheck") -> None:
 
     from hwsim.output import write
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "layer": layer.layer,
             "trained_equals_decoded": layer.law_holds,
