@@ -14,23 +14,24 @@ IDENTITY = ["study", "data", "model", "design", "weights", "bits", "act_bits"]
 MEASURED = ["accuracy_float", "accuracy_qat", "accuracy_integer", "agreement"]
 FAMILIES = [FLOAT_DESIGN, "uniform", "pot", "post"]  #: in this order, any other after them by name
 
-# A design's size follows from its shapes and widths, so its seeds must agree; its operations follow from the codes.
-SIZES = ["parameters", "weight_storage_bits", "storage_bits", "macs", "bops", "table_bits"]
-BIT_UNITS = {name: "bit" for name in SIZES if name.endswith("_bits")}
-OPERATIONS = ["multiplications", "shifts", "additions", "table_reads"]
+# A design's sizes follow from its shapes and widths, so its seeds must agree. What follows from the values that were
+# learned is averaged: which operation a weight causes, and how wide biases and rescaling constants are.
+SIZES = ["parameters", "weight_storage_bits", "macs", "bops", "table_bits"]
+LEARNED = ["multiplications", "shifts", "additions", "table_reads", "storage_bits"]
+BIT_UNITS = {name: "bit" for name in (*SIZES, *LEARNED) if name.endswith("_bits")}
 
 
 def designs(study: Study) -> pd.DataFrame:
     """Return one row per design: float first, then by family and bits.
 
     Columns: study, data, model, design, weights, bits, act_bits, seeds (how many runs); `<name>_mean`, `<name>_sd` and
-    `<name>_n` for every accuracy and operation count; one column for every size. What no run measured is missing.
+    `<name>_n` for every accuracy and learned count; one column for every size. What no run measured is missing.
 
     Raises:
         ValueError: the runs of a design differ in a size: they are not runs of one design.
     """
     runs = study.runs.merge(run_totals(study), on=["study", "run_id"], how="left")
-    table = spread(runs, IDENTITY, MEASURED + OPERATIONS)
+    table = spread(runs, IDENTITY, MEASURED + LEARNED)
     sizes = runs.groupby(IDENTITY, dropna=False, sort=False)[SIZES]
     differing = sizes.nunique().reset_index()
     for name in SIZES:

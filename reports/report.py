@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pandas as pd
+from matplotlib.figure import Figure
+
 from hwsim.files import atomic_write
 from hwsim.output import render
 from reports.figures import FIGURES, FigureKind, style
@@ -29,10 +32,17 @@ def write_report(run_folder: str | Path, out: str | Path | None = None) -> list[
     study = load_study(run_folder)
     target = Path(run_folder if out is None else out)
     tables = [table for make in TABLES.values() for table in make(study)]
+    figures = {name: draw_figure(kind, study) for name, kind in FIGURES.items()}  # all, before any file is written
     written = [path for table in tables for path in write_table(table, target / "tables")]
-    for name, kind in FIGURES.items():
-        written += write_figure(name, kind, study, target / "figures")
+    for name, (drawing, numbers) in figures.items():
+        written += write_figure(name, drawing, numbers, target / "figures")
     return written
+
+
+def draw_figure(kind: FigureKind, study: Study) -> tuple[Figure, pd.DataFrame]:
+    """Return one figure of a study and the numbers that it shows."""
+    numbers = kind.data(study)
+    return style.arranged(kind.draw(numbers)), numbers
 
 
 def write_table(table: Table, folder: Path) -> list[Path]:
@@ -42,10 +52,8 @@ def write_table(table: Table, folder: Path) -> list[Path]:
     return [_write(folder / f"{table.name}{TABLE_ENDINGS[name]}", text) for name, text in texts.items()]
 
 
-def write_figure(name: str, kind: FigureKind, study: Study, folder: Path) -> list[Path]:
+def write_figure(name: str, drawing: Figure, numbers: pd.DataFrame, folder: Path) -> list[Path]:
     """Write one figure as PNG and PDF, and the numbers that it shows as CSV; return the paths."""
-    numbers = kind.data(study)
-    drawing = style.arranged(kind.draw(numbers))
     pictures = [style.save(drawing, folder / f"{name}{ending}") for ending in FIGURE_ENDINGS]
     return [*pictures, _write(folder / f"{name}.csv", numbers.to_csv(index=False, lineterminator="\n"))]
 

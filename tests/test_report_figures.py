@@ -34,8 +34,14 @@ def design_points(model: str = "resnet") -> pd.DataFrame:
     return rows.assign(data="digits", model=model, act_bits=rows["bits"], **integer, **floats)
 
 
-def containers(axes: Axes) -> dict[str, ErrorbarContainer]:
-    return {str(c.get_label()): c for c in axes.containers if isinstance(c, ErrorbarContainer)}
+def drawn_points(axes: Axes) -> dict[str, list[tuple[float, float]]]:
+    """Return the points of each family, sorted."""
+    points: dict[str, list[tuple[float, float]]] = {}
+    for container in axes.containers:
+        assert isinstance(container, ErrorbarContainer)
+        xy = np.asarray(container.lines[0].get_xydata())
+        points.setdefault(str(container.get_label()), []).extend((float(x), float(y)) for x, y in xy)
+    return {label: sorted(pairs) for label, pairs in points.items()}
 
 
 def line(axes: Axes, label: str) -> np.ndarray:
@@ -67,18 +73,32 @@ def test_pareto_front_of_unequal_lengths_is_refused() -> None:
 @pytest.mark.parametrize(("axis", "column"), [("bops", "bops"), ("storage", "weight_storage_bits")])
 def test_accuracy_cost_draws_every_measured_design_where_it_is(axis: str, column: str) -> None:
     points = design_points()
-    axes = accuracy_cost.draw(points, axis).axes[0]
-    drawn = containers(axes)
-    assert list(drawn) == ["uniform", "POT", "POST", "codebook"]
-    for family, label in {"uniform": "uniform", "pot": "POT", "post": "POST", "codebook": "codebook"}.items():
+    drawn = drawn_points(accuracy_cost.draw(points, axis).axes[0])
+    labels = {"uniform": "uniform", "pot": "POT", "post": "POST", "codebook": "codebook"}
+    assert set(drawn) == set(labels.values())
+    for family, label in labels.items():
         rows = points[(points["weights"] == family) & points["mean"].notna()]
-        np.testing.assert_array_equal(drawn[label].lines[0].get_xdata(), rows[column])
-        np.testing.assert_array_equal(drawn[label].lines[0].get_ydata(), 100 * rows["mean"])
+        assert drawn[label] == sorted(zip(rows[column], 100 * rows["mean"], strict=True))
+
+
+def test_designs_of_one_cost_stand_side_by_side_and_the_best_in_its_place() -> None:
+    drawing = accuracy_cost.draw(design_points())
+    drawing.draw_without_rendering()
+    axes = drawing.axes[0]
+    places: dict[str, float] = {}
+    for container in axes.containers:
+        assert isinstance(container, ErrorbarContainer)
+        (x, y), *_ = reversed(np.asarray(container.lines[0].get_xydata()))
+        at = container.lines[0].get_transform().transform((x, y)) - axes.transData.transform((x, y))
+        places[str(container.get_label())] = round(at[0] / drawing.dpi * 72, 6)
+    assert places == {"uniform": 0, "POT": -4.5, "POST": 4.5, "codebook": -9}
 
 
 def test_error_bars_are_one_standard_deviation() -> None:
     axes = accuracy_cost.draw(design_points()).axes[0]
-    bars = containers(axes)["uniform"].lines[2][0].get_segments()
+    uniform = next(c for c in axes.containers if c.get_label() == "uniform")
+    assert isinstance(uniform, ErrorbarContainer)
+    bars = uniform.lines[2][0].get_segments()
     assert [(bar[0][1], bar[1][1]) for bar in bars] == [
         (100 * 0.914 - 100 * 0.020, 100 * 0.914 + 100 * 0.020),
         (100 * 0.975 - 100 * 0.003, 100 * 0.975 + 100 * 0.003),

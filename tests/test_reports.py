@@ -286,3 +286,10 @@ def test_a_damaged_record_leaves_the_report_as_it_was(study: Path) -> None:
     with pytest.raises(ValueError, match=r"float-s0/record\.json is no run record: schema must be 1, got None"):
         write_report(study, study / "report")
     assert not (study / "report").exists()
+
+
+def test_a_study_without_a_quantized_design_says_so_and_writes_nothing(tmp_path: Path) -> None:
+    save(tmp_path, record("float", 0, 0))
+    with pytest.raises(ValueError, match="no design has both an integer accuracy and bops"):
+        write_report(tmp_path, tmp_path / "report")
+    assert not (tmp_path / "report").exists()

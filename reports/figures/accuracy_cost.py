@@ -18,8 +18,8 @@ from reports.pareto import pareto_front
 from reports.records import FLOAT_DESIGN, Study
 
 PANEL_HEIGHT_IN = 2.4
-SAME_PLACE = 1.08  #: places on the cost axis closer than this ratio share a label
-ASIDE_PT = 4.5  #: designs of equal cost stand side by side, a family each, so that none hides another
+SAME_PLACE = 1.04  #: costs closer than this ratio share a label and stand side by side
+ASIDE_PT = 4.5  #: that far, so that none hides another
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ def data(study: Study) -> pd.DataFrame:
 def draw(points: pd.DataFrame, axis: str = "bops") -> Figure:
     """Return the figure: a panel per data set and model, a point per design, error bars of one standard deviation.
 
-    The float baseline is a horizontal line. A design whose integer accuracy or cost was not measured is left out.
+    Designs of nearly equal cost are drawn side by side. The float baseline is a horizontal line. A design whose
+    integer accuracy or cost was not measured is left out.
 
     Args:
         points: the designs.
@@ -73,7 +74,20 @@ def draw(points: pd.DataFrame, axis: str = "bops") -> Figure:
 
 
 def _panel(drawing: Figure, axes: Axes, rows: pd.DataFrame, cost: CostAxis) -> None:
-    front = rows[pareto_front(rows[cost.column], rows["accuracy_integer_mean"])].sort_values(cost.column)
+    rows = rows.assign(front=pareto_front(rows[cost.column], rows["accuracy_integer_mean"]))
+    _front(axes, rows[rows["front"]].sort_values(cost.column), cost)
+    families = list(rows["weights"].unique())
+    for _, chosen in rows.assign(step=_steps_aside(rows, cost)).groupby(["weights", "step"], sort=False):
+        first = chosen.iloc[0]
+        aside = ScaledTranslation(first["step"] * ASIDE_PT / 72, 0, drawing.dpi_scale_trans)
+        _points(axes, chosen, cost, style.look(first["weights"], families), axes.transData + aside)
+    axes.set_ylabel(f"integer accuracy [%]\n(mean and s.d., {_seeds(rows)})")
+    axes.set_xlabel(cost.label)
+    _cost_scale(axes)
+    _mark_bits(axes, rows, cost)
+
+
+def _front(axes: Axes, front: pd.DataFrame, cost: CostAxis) -> None:
     axes.plot(
         front[cost.column],
         100 * front["accuracy_integer_mean"],
@@ -83,16 +97,25 @@ def _panel(drawing: Figure, axes: Axes, rows: pd.DataFrame, cost: CostAxis) -> N
         zorder=1,
         label="Pareto front",
     )
-    families = list(rows["weights"].unique())
-    for place, family in enumerate(families):
-        steps = (place + 1) // 2 * (-1 if place % 2 else 1)  # 0, -1, 1, -2, 2, ...
-        aside = ScaledTranslation(steps * ASIDE_PT / 72, 0, drawing.dpi_scale_trans)
-        chosen = rows[rows["weights"] == family]
-        _points(axes, chosen, cost, style.look(family, families), axes.transData + aside)
-    axes.set_ylabel(f"integer accuracy [%]\n(mean and s.d., {_seeds(rows)})")
-    axes.set_xlabel(cost.label)
-    _cost_scale(axes)
-    _mark_bits(axes, rows, cost)
+
+
+def _steps_aside(rows: pd.DataFrame, cost: CostAxis) -> "pd.Series[int]":
+    """Return how many steps each design stands beside its cost: 0, -1, 1, -2, ... among designs of one cost.
+
+    A design of the Pareto front stays in its place, so that the front goes through it.
+    """
+    ranked = rows.sort_values("front", ascending=False, kind="stable")
+    rank = ranked.groupby(_places(ranked[cost.column])).cumcount()
+    return (((rank + 1) // 2) * (1 - 2 * (rank % 2))).loc[rows.index]
+
+
+def _places(costs: "pd.Series[float]") -> "pd.Series[float]":
+    """Return the place of each cost: the lowest of the costs that are nearly equal to it."""
+    places: dict[float, float] = {}
+    for cost in sorted(costs.unique()):
+        last = next(reversed(places.values()), 0.0)
+        places[cost] = last if cost < SAME_PLACE * last else cost
+    return costs.map(places)
 
 
 def _points(axes: Axes, rows: pd.DataFrame, cost: CostAxis, look: style.Look, place: Transform) -> None:
@@ -132,7 +155,7 @@ def _cost_scale(axes: Axes) -> None:
     axes.margins(x=0.08)
     axes.autoscale_view()
     low, high = axes.get_xlim()
-    ticks = (1, 2, 3, 4, 6, 8) if high < 8 * low else (1, 2, 5) if high < 80 * low else (1,)
+    ticks = (1, 2, 3, 4, 6, 8) if high < 15 * low else (1, 2, 5) if high < 80 * low else (1,)
     axes.xaxis.set_major_locator(LogLocator(subs=ticks))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.minorticks_off()
@@ -141,15 +164,9 @@ def _cost_scale(axes: Axes) -> None:
 def _mark_bits(axes: Axes, rows: pd.DataFrame, cost: CostAxis) -> None:
     """Name the bit widths above the costs that they lead to."""
     names = rows["bits"].astype(str) + "/" + rows["act_bits"].astype(str)
-    places = rows.groupby(names)[cost.column].median().sort_values()
-    marks: list[tuple[float, list[str]]] = []
-    for name, place in zip(places.index.astype(str), places, strict=True):
-        if marks and place < SAME_PLACE * marks[-1][0]:
-            marks[-1][1].append(name)
-        else:
-            marks.append((place, [name]))
+    marks = names.groupby(_places(rows[cost.column])).unique()
     top = axes.secondary_xaxis("top")
-    top.set_xticks([place for place, _ in marks], ["\n".join(shared) for _, shared in marks])
+    top.set_xticks(list(marks.index), ["\n".join(sharing) for sharing in marks])
     top.set_xlabel("bits of weights / activations")
     top.minorticks_off()
     top.spines["top"].set_visible(False)

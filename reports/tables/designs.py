@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from hwsim.output import Row
-from reports.designs import BIT_UNITS, MEASURED, OPERATIONS, SIZES, designs
+from reports.designs import BIT_UNITS, LEARNED, MEASURED, SIZES, designs
 from reports.records import Study
 from reports.tables.table import Table, plain, rows_of
 
@@ -32,12 +32,20 @@ def tables(study: Study) -> list[Table]:
     """Return the table: accuracies as mean and sample standard deviation over the seeds, in percent."""
     frame = designs(study)
     exact = _in_percent(frame)
-    spreads = [f"{name}_{kind}" for name in (*MEASURED, *OPERATIONS) for kind in ("mean", "sd", "n")]
-    units = {name: "%" for name in spreads if name.startswith(tuple(MEASURED)) and not name.endswith("_n")}
+    spreads = [f"{name}_{kind}" for name in (*MEASURED, *LEARNED) for kind in ("mean", "sd", "n")]
+    units = {name: _unit(name) for name in (*spreads, *SIZES) if _unit(name)}
     rows = rows_of(exact, [*IDENTITY, *spreads, *SIZES])
     told = [name for name in ("data", "model", "seeds") if exact[name].nunique() == 1]
     shown = [_shown(row, told) for row in exact.to_dict("records")]
-    return [Table("designs", _title(exact, told), rows, shown, units | BIT_UNITS)]
+    return [Table("designs", _title(exact, told), rows, shown, units)]
+
+
+def _unit(column: str) -> str:
+    """Return the unit of a column; a number of runs and a count have none."""
+    name, _, kind = column.rpartition("_")
+    if kind not in ("mean", "sd"):
+        return BIT_UNITS.get(column, "")
+    return "%" if name in MEASURED else BIT_UNITS.get(name, "")
 
 
 def _title(frame: pd.DataFrame, told: list[str]) -> str:
@@ -59,7 +67,7 @@ def _shown(row: dict[Any, Any], told: list[str]) -> Row:
         if name in MEASURED:
             cells[heading] = with_deviation(row[f"{name}_mean"], row[f"{name}_sd"])
         else:
-            cells[heading] = compact(row[f"{name}_mean"] if name in OPERATIONS else row[name])
+            cells[heading] = compact(row[f"{name}_mean"] if name in LEARNED else row[name])
     return cells
 
 

@@ -1,7 +1,7 @@
 """Every run of a study: one row per seed."""
 
 from reports.cost import run_totals
-from reports.designs import BIT_UNITS, MEASURED, OPERATIONS, SIZES, ordered
+from reports.designs import BIT_UNITS, LEARNED, MEASURED, SIZES, ordered
 from reports.records import Study
 from reports.tables.table import Table, rows_of
 
@@ -13,5 +13,5 @@ def tables(study: Study) -> list[Table]:
     runs = ordered(study.runs.merge(run_totals(study), on=["study", "run_id"], how="left"))
     percent = runs.assign(**{name: 100 * runs[name] for name in MEASURED})
     units = dict.fromkeys(MEASURED, "%") | BIT_UNITS
-    rows = rows_of(percent, [*COLUMNS, *SIZES, *OPERATIONS])
+    rows = rows_of(percent, [*COLUMNS, *SIZES, *LEARNED])
     return [Table("seeds", "Runs, one per seed", rows, rows_of(percent, ["run_id", *MEASURED]), units)]
