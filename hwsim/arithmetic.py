@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hwsim.errors import unknown_name
+from hwsim.errors import check_integer, unknown_name
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -126,13 +126,15 @@ class Requantizer:
 
     @classmethod
     def from_scale(cls, scale: ArrayLike, bits: int = 24, rounding: str = "half_up") -> "Requantizer":
-        """Return the requantizer nearest to a real scale, with multipliers of at most `bits` bits.
+        """Return the requantizer nearest to a real scale, with multipliers of at most `bits` significant bits.
 
+        The relative error is at most 2^-bits; where the shift ends at 62, the error is at most 2^-63.
         Trailing zeros are dropped, so a power of two becomes a bare shift.
 
         Raises:
-            ValueError: a scale is not finite, or too large for a 31-bit multiplier.
+            ValueError: bits outside 1..31, or a scale that is not finite or too large for a 31-bit multiplier.
         """
+        check_integer("multiplier bits", bits, 1, MAX_MULTIPLIER_BITS)
         scales = np.asarray(scale, dtype=np.float64)
         pairs = np.array([_fixed_point(float(s), bits) for s in scales.flat], dtype=np.int64).reshape(-1, 2)
         return cls(pairs[:, 0].reshape(scales.shape), pairs[:, 1].reshape(scales.shape), rounding)
@@ -162,9 +164,7 @@ class Requantizer:
             ValueError: a product would leave 64 bits.
         """
         value = np.asarray(x, dtype=np.int64)
-        self.check_range(
-            max((abs(int(end)) for end in (value.min(), value.max())), default=0) if value.size else 0, "x"
-        )
+        self.check_range(largest_magnitude(value), "x")
         shape = (-1,) + (1,) * (value.ndim - 2) if self.multiplier.ndim else ()
         return shift_right(value * self.multiplier.reshape(shape), self.shift.reshape(shape), self.rounding)
 

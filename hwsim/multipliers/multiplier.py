@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hwsim.arithmetic import bits_for
 from hwsim.formats import Format, Uniform
 
 IntArray = NDArray[np.int64]
@@ -124,13 +125,18 @@ class Multiplier(ABC):
     @property
     def product_bits(self) -> int:
         """Width of a product, its sign included where it can be negative."""
-        low, high = (int(end) for end in (self.product_range[0].min(), self.product_range[1].max()))
-        return max(high.bit_length(), (~low).bit_length() if low < 0 else 0) + (low < 0)
+        low, high = self.product_range
+        return register_bits(int(low.min()), int(high.max()))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the multiplier as JSON values; `multiplier_from_dict` reads them."""
         formats = {"weight": self.weight.to_dict(), "activation": self.activation.to_dict()}
         return {"name": self.name, **asdict(self), **formats}
+
+
+def register_bits(low: int, high: int) -> int:
+    """Return the bits of a register for low .. high: two's complement if low is negative, otherwise unsigned."""
+    return bits_for(low, high) if low < 0 else high.bit_length()
 
 
 def integer_levels(uniform: Uniform, codes: ArrayLike) -> IntArray:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from hwsim.errors import check_integer, unknown_name
 from hwsim.formats import Format, PowerOfSqrtTwo
-from hwsim.multipliers.multiplier import IntArray, Multiplier, Part, Terms, integer_levels
+from hwsim.multipliers.multiplier import IntArray, Multiplier, Part, Terms, integer_levels, register_bits
 
 LAYOUTS = ("shared", "full")
 MAX_FRACTION_BITS = 12
@@ -116,8 +116,7 @@ class LookupTableMultiplier(Multiplier):
         """Bits of the table: entries x the width of the widest entry (its sign included, if activations have one)."""
         if not self.table_entries:
             return 0
-        width = int(np.abs(self.columns).max()).bit_length() + self.activation.signed
-        return self.table_entries * width
+        return self.table_entries * register_bits(int(self.columns.min()), int(self.columns.max()))
 
     def parts(self) -> tuple[Part, ...]:
         """Return the table, the barrel shifter, the multiplexer between them, and the sign."""
