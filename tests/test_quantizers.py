@@ -164,10 +164,12 @@ def test_starting_scales_are_those_of_the_papers() -> None:
     x = torch.tensor([[1.0, -2.0, 3.0], [0.0, 0.5, -1.0]])
     per_tensor, per_channel = make_quantizer("lsq", "weights", 4), make_quantizer("lsq", "weights", 4, channels=2)
     post = make_quantizer("post", "weights", 4, channels=2)
-    for quantizer in (per_tensor, per_channel, post):
+    two_bits = make_quantizer("lsq", "weights", 2)
+    for quantizer in (per_tensor, per_channel, post, two_bits):
         quantizer.initialize(x)
-    assert float(per_tensor.scale) == pytest.approx(2 * 1.25 / math.sqrt(7))
-    assert per_channel.scale.tolist() == pytest.approx([4 / math.sqrt(7), 1 / math.sqrt(7)])
+    assert float(two_bits.scale) == pytest.approx(2 * 1.25)  # 2 mean / sqrt(p), p = 1
+    assert float(per_tensor.scale) == pytest.approx(3 / 7)  # max / p, where that is smaller
+    assert per_channel.scale.tolist() == pytest.approx([3 / 7, 1 / 7])
     assert post.scale.tolist() == pytest.approx([2.98, 0.99])  # quantile 0.99 of three values lies 98 % of the last gap
 
 

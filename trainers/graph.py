@@ -67,6 +67,8 @@ def weighted_layers(model: nn.Module) -> list[str]:
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"layer {name!r} runs {names.count(name)} times; each layer may run only once")
+    if not names:
+        raise ValueError(f"{type(model).__name__} has no layer to quantize: no convolution and no linear layer")
     return names
 
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 
 def stream(*keys: int) -> int:
-    """Return a 63-bit seed that is a well-mixed function of the keys, each at least 0."""
-    return int(np.random.SeedSequence(keys).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    """Return a 63-bit seed that is a well-mixed function of the keys, each at least 0, and of how many there are."""
+    return int(np.random.SeedSequence((len(keys), *keys)).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def epoch_order(seed: int, epoch: int, count: int) -> Tensor:

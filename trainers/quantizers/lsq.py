@@ -6,8 +6,9 @@ use n, p = -2^(b-1), 2^(b-1)-1; activations 0, 2^b-1 if no input is negative, el
 (section 2.2). N is the number of weights that share the step; for activations it is the number of features of
 one sample, as in the paper (public code often counts the whole batch).
 
-Differs: the step may be per output channel (as in the code of ASQ, arXiv:2504.17263), then N counts the
-channel's weights; the range's ends pass the gradient.
+Differs: the step may be per output channel (as in the code of ASQ, arXiv:2504.17263), then N counts the channel's
+weights; the range's ends pass the gradient; the step starts no larger than max|x| / p, because 2 mean|x| / sqrt(p)
+leaves most of an 8-bit range empty, and of a 4-bit range if a channel has few weights.
 """
 
 import math
@@ -40,9 +41,10 @@ class LsqQuantizer(Quantizer):
         return Uniform(bits, signed=signed)
 
     def initial_scale(self, x: Tensor) -> Tensor:
-        """Return 2 mean|x| / sqrt(p), of the tensor or of each output channel."""
-        size = x.abs().flatten(1).mean(1) if self.per_channel else x.abs().mean()
-        return 2 * size / math.sqrt(self.format.max_level)
+        """Return min(2 mean|x| / sqrt(p), max|x| / p), of the tensor or of each output channel."""
+        rows = x.abs().reshape(self.step.numel(), -1)
+        highest = self.format.max_level
+        return torch.minimum(2 * rows.mean(1) / math.sqrt(highest), rows.amax(1) / highest)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the nearest multiples of the step, clipped to the range."""

@@ -1,0 +1,123 @@
+"""Data sets: the digits' split, CIFAR-10's files and checksums."""
+
+import hashlib
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from trainers.data import Dataset, load_dataset
+from trainers.data import cifar10 as cifar10_module
+from trainers.data.dataset import Images
+from trainers.evaluate import as_inputs
+
+
+def test_digits_are_split_by_class_without_chance() -> None:
+    digits = load_dataset("digits")
+    assert digits.train_images.shape == (1346, 1, 8, 8)
+    assert digits.test_images.shape == (451, 1, 8, 8)
+    assert np.bincount(digits.test_labels).tolist() == [45, 46, 44, 46, 45, 46, 45, 45, 44, 45]
+    assert np.bincount(digits.train_labels).tolist() == [133, 136, 133, 137, 136, 136, 136, 134, 130, 135]
+    assert digits.sha256 == "dc688bee23d2064399762cf0b75fcaf38407c06f0b4d45389d4cefb03493c66e"
+
+
+def test_digits_are_exact_in_four_fraction_bits() -> None:
+    digits = load_dataset("digits")
+    for images in (digits.train_images, digits.test_images):
+        assert images.dtype == np.float32
+        assert (images.min(), images.max()) == (0, 1)
+        np.testing.assert_array_equal(images * 16, np.rint(images * 16))
+        np.testing.assert_array_equal(digits.normalized(images), images)
+
+
+def small_dataset(images: Images) -> Dataset:
+    labels = np.zeros(len(images), np.int64)
+    return Dataset("small", images, labels, images, labels, 10, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def test_normalization_is_the_same_in_numpy_and_torch() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 3, 4, 4), np.uint8)
+    dataset = small_dataset(pixels)
+    normalized = dataset.normalized(pixels)
+    np.testing.assert_array_equal(normalized, as_inputs(torch.from_numpy(pixels), dataset).numpy())
+    assert normalized.dtype == np.float32
+    assert float(normalized[0, 2, 0, 0]) == pytest.approx((pixels[0, 2, 0, 0] / 255 - 0.406) / 0.225, rel=1e-5)
+
+
+def test_hash_sees_every_array() -> None:
+    pixels = np.zeros((4, 3, 2, 2), np.uint8)
+    changed = pixels.copy()
+    changed[3, 2, 1, 1] = 1
+    assert small_dataset(pixels).sha256 == small_dataset(pixels.copy()).sha256
+    assert small_dataset(pixels).sha256 != small_dataset(changed).sha256
+
+
+@pytest.fixture
+def tiny_cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Five images a batch in the official layout, with their own checksums in place of the official ones."""
+    folder = tmp_path / cifar10_module.FOLDER
+    folder.mkdir()
+    checksums = {}
+    for index, name in enumerate(cifar10_module.MD5):
+        pixels = np.full((5, 3072), index, np.uint8)
+        content = pickle.dumps({b"data": pixels, b"labels": [index] * 5})
+        (folder / name).write_bytes(content)
+        checksums[name] = hashlib.md5(content).hexdigest()
+    monkeypatch.setattr(cifar10_module, "MD5", checksums)
+    return tmp_path
+
+
+def test_cifar10_reads_both_folder_levels(tiny_cifar10: Path) -> None:
+    outer, inner = load_dataset("cifar10", tiny_cifar10), load_dataset("cifar10", tiny_cifar10 / cifar10_module.FOLDER)
+    assert outer.train_images.shape == (25, 3, 32, 32)
+    assert outer.test_labels.tolist() == [5] * 5
+    assert outer.train_labels.tolist() == [label for label in range(5) for _ in range(5)]
+    assert outer.sha256 == inner.sha256
+    assert outer.image_shape == (3, 32, 32)
+
+
+def test_cifar10_names_the_missing_file_and_its_place(tiny_cifar10: Path) -> None:
+    path = tiny_cifar10 / cifar10_module.FOLDER / "data_batch_3"
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="CIFAR-10's file data_batch_3 is missing") as caught:
+        load_dataset("cifar10", tiny_cifar10)
+    assert str(path) in str(caught.value)
+
+
+class Bomb:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.trace,)
+
+
+def test_cifar10_is_not_unpickled_when_its_checksum_differs(tiny_cifar10: Path) -> None:
+    path, trace = tiny_cifar10 / cifar10_module.FOLDER / "data_batch_2", tiny_cifar10 / "unpickled"
+    path.write_bytes(pickle.dumps(Bomb(trace)))
+    found = hashlib.md5(path.read_bytes()).hexdigest()
+    with pytest.raises(ValueError, match=f"data_batch_2 is not the official file: its MD5 is {found}"):
+        load_dataset("cifar10", tiny_cifar10)
+    assert not trace.exists()
+
+
+def test_cifar10_needs_a_folder() -> None:
+    with pytest.raises(ValueError, match="cifar10 is read from disk: give the folder"):
+        load_dataset("cifar10")
+
+
+def test_unknown_data_set_gets_a_suggestion() -> None:
+    with pytest.raises(ValueError, match="unknown data set 'digit'; did you mean 'digits'"):
+        load_dataset("digit")
+
+
+@pytest.mark.slow
+def test_official_cifar10(cifar10_folder: Path) -> None:
+    dataset = load_dataset("cifar10", cifar10_folder)
+    assert dataset.train_images.shape == (50_000, 3, 32, 32)
+    assert np.bincount(dataset.train_labels).tolist() == [5_000] * 10
+    assert np.bincount(dataset.test_labels).tolist() == [1_000] * 10
