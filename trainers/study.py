@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from hwsim.cost import network_cost
+from hwsim.cost import CostTable, network_cost, workload_cost
 from hwsim.network import Network
 from hwsim.network_file import save_network
 from trainers.config import TrainConfig
@@ -19,6 +19,7 @@ from trainers.loop import train
 from trainers.progress import Progress
 from trainers.promises import ExportCheck, check_export
 from trainers.record import TrainedRun, finish
+from trainers.trace import trace_workload
 
 NETWORK = "network.safetensors"
 
@@ -41,7 +42,7 @@ def run_design(
     if run.is_finished:
         return run.record
     if not config.is_quantized:
-        return finish(run)
+        return finish(run, {"cost": float_cost(run).rows()})
     network = export_run(run)
     check = check_run(run, network)
     if on_check:
@@ -55,14 +56,19 @@ def export_run(run: TrainedRun) -> Network:
     config = run.config
     hardware = ExportConfig(fraction_bits=config.fraction_bits, layout=config.layout)
     origin = {"run_id": config.run_id, "data": config.data, "model": config.model, "design": config.design}
-    shape = run.dataset.test_images.shape[1:]
-    return export(run.model, shape, hardware, config.run_id, {**origin, "seed": config.seed})
+    return export(run.model, run.dataset.image_shape, hardware, config.run_id, {**origin, "seed": config.seed})
 
 
 def check_run(run: TrainedRun, network: Network) -> ExportCheck:
     """Check export's promises on all test images."""
     images = as_inputs(torch.from_numpy(run.dataset.test_images), run.dataset)
     return check_export(run.model, network, images, torch.from_numpy(run.dataset.test_labels))
+
+
+def float_cost(run: TrainedRun) -> CostTable:
+    """Return what the float network costs in 32-bit operations."""
+    image = torch.empty(1, *run.dataset.image_shape, device="meta")
+    return workload_cost(trace_workload(run.model, image, name=run.config.run_id))
 
 
 def measurements(network: Network, check: ExportCheck) -> dict[str, Any]:
