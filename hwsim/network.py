@@ -5,12 +5,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
-import numpy as np
-
 from hwsim.accumulator import MAX_BITS
-from hwsim.arithmetic import register_range
+from hwsim.arithmetic import largest_magnitude, register_range
 from hwsim.errors import check_integer, unknown_name
-from hwsim.nodes import AvgPool, Input, Matmul, Node, Quantize, Rescale, Shape
+from hwsim.nodes import AvgPool, Clip, Input, Matmul, Node, Quantize, Rescale, Shape
 
 _N = TypeVar("_N", bound=Node)
 
@@ -116,25 +114,31 @@ class Network:
             node.requantizer.check_range(largest * node.kernel[0] * node.kernel[1], f"node {node.name!r}")
         elif isinstance(node, Rescale):
             self._check_rescale(node)
+        elif isinstance(node, Clip) and (node.low > self.datapath.range[1] or node.high < self.datapath.range[0]):
+            raise ValueError(f"node {node.name!r} clips to {node.low}..{node.high}, beyond the datapath")
 
     def _check_matmul(self, node: Matmul) -> None:
         source = self.node(node.inputs[0])
         if isinstance(source, Quantize) and source.format != node.multiplier.activation:
             raise ValueError(f"node {node.name!r} multiplies {node.multiplier.activation}, but gets {source.format}")
-        unused = np.isnan(node.multiplier.weight.levels)
-        codes = node.multiplier.weight.checked(node.weight)
-        if unused[codes].any():
-            raise ValueError(
-                f"node {node.name!r} holds code {codes[unused[codes]].flat[0]}, unused in its weight format"
-            )
-        node.check_accumulator()
+        try:
+            node.multiplier.weight.decode(node.weight)
+            node.check_accumulator()
+        except ValueError as error:
+            raise ValueError(f"node {node.name!r}: {error}") from error
 
     def _check_rescale(self, node: Rescale) -> None:
         source = self.node(node.inputs[0])
+        bias = largest_magnitude(node.bias)
+        if bias >= 1 << (MAX_BITS - 1):
+            raise ValueError(f"node {node.name!r} has a bias beyond {MAX_BITS - 1} bits")
         if isinstance(source, Matmul):
             node.requantizer.check_range(source.largest_sum, f"node {node.name!r}")
-        if node.bias.size and int(np.abs(node.bias).max()) >= 1 << (MAX_BITS - 1):
-            raise ValueError(f"node {node.name!r} has a bias beyond {MAX_BITS - 1} bits")
+            product = source.largest_sum * node.requantizer.largest_multiplier >> int(node.requantizer.shift.min())
+            if product + bias >= 1 << MAX_BITS:
+                raise ValueError(
+                    f"node {node.name!r}: rescaled sums up to {product} plus the bias exceed {MAX_BITS} bits"
+                )
 
 
 def _check_inputs(node: Node, produced: Mapping[str, str]) -> None:

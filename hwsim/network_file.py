@@ -74,6 +74,8 @@ def _header(text: str, path: str | Path) -> dict[str, Any]:
         header: dict[str, Any] = json.loads(text)
     except json.JSONDecodeError as error:
         raise NetworkFileError(f"{path} was edited or damaged: its header is not JSON ({error})") from error
+    if not isinstance(header, dict):
+        raise NetworkFileError(f"{path} was edited or damaged: its header is not a JSON object")
     if header.get("version") != VERSION:
         raise NetworkFileError(f"{path} has version {header.get('version')}, this hwsim reads version {VERSION}")
     return header
@@ -83,11 +85,11 @@ def _read(path: Path) -> tuple[str, str, Tensors]:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
+            if HEADER not in metadata or DIGEST not in metadata:
+                raise NetworkFileError(f"{path} is a safetensors file, but not an hwsim network: no {HEADER!r} header")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise NetworkFileError(f"{path} is truncated or not a safetensors file ({error})") from error
-    if HEADER not in metadata or DIGEST not in metadata:
-        raise NetworkFileError(f"{path} is a safetensors file, but not an hwsim network: no {HEADER!r} header")
     return metadata[HEADER], metadata[DIGEST], tensors
 
 

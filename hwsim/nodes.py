@@ -14,6 +14,7 @@ from hwsim.accumulator import Accumulator, partial_sum_range, required_bits
 from hwsim.arithmetic import IntArray, Requantizer, register_range
 from hwsim.formats import Uniform
 from hwsim.multipliers import Multiplier
+from hwsim.shapes import check_channels, image_shape, weight_shape, window_positions
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
@@ -50,6 +51,8 @@ class Input(Node):
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """Return the image's shape."""
+        if not self.shape or min(self.shape) < 1:
+            raise ValueError(f"node {self.name!r} needs a shape of positive sizes, got {self.shape}")
         return self.shape
 
 
@@ -64,6 +67,7 @@ class Quantize(Node):
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """Return the input's shape."""
+        check_channels(self.name, shapes[0], self.requantizer)
         return shapes[0]
 
 
@@ -93,9 +97,9 @@ class Matmul(Node):
         if self.accumulator.overflow != "error" or self.required_bits <= self.accumulator.bits:
             return
         channel = int(np.argmax(np.maximum(high, ~low)))
-        worst = int(max(high[channel], ~low[channel]))
+        worst = max(int(high[channel]), -int(low[channel]))
         raise ValueError(
-            f"layer {self.name!r}, channel {channel}: sums can reach a magnitude of {worst}, too wide for an "
+            f"channel {channel}: sums can reach a magnitude of {worst}, too wide for an "
             f"accumulator of {self.accumulator.bits} bits with overflow='error'; {self.required_bits} bits would do"
         )
 
@@ -117,8 +121,8 @@ class Conv(Matmul):
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """Return (K, OY, OX)."""
-        channels, *size = _image(self, shapes[0])
-        kernels, depth, *taps = self.weight.shape
+        channels, *size = image_shape(self.name, shapes[0])
+        kernels, depth, *taps = weight_shape(self.name, self.weight, 4)
         if self.groups < 1 or channels != depth * self.groups or kernels % self.groups:
             raise ValueError(
                 f"node {self.name!r}: {channels} input channels and {kernels} kernels of depth {depth} "
@@ -127,7 +131,7 @@ class Conv(Matmul):
         if min(self.dilation) < 1:
             raise ValueError(f"node {self.name!r}: dilation must be at least 1, got {self.dilation}")
         extents = [d * (f - 1) + 1 for f, d in zip(taps, self.dilation, strict=True)]
-        return kernels, *_positions(self, size, extents, self.stride, self.padding)
+        return kernels, *window_positions(self.name, size, extents, self.stride, self.padding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,9 +140,10 @@ class Linear(Matmul):
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """Return (K,)."""
-        if shapes[0] != self.weight.shape[1:]:
-            raise ValueError(f"node {self.name!r} takes shape {self.weight.shape[1:]}, got {shapes[0]}")
-        return (len(self.weight),)
+        kernels, *depth = weight_shape(self.name, self.weight, 2)
+        if shapes[0] != tuple(depth):
+            raise ValueError(f"node {self.name!r} takes shape {tuple(depth)}, got {shapes[0]}")
+        return (kernels,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,9 +160,9 @@ class Rescale(Node):
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """Return the input's shape."""
-        channels = shapes[0][0]
-        if self.bias.shape != (channels,) or self.requantizer.multiplier.shape not in ((), (channels,)):
-            raise ValueError(f"node {self.name!r} rescales {self.bias.size} channels, got {channels}")
+        if self.bias.shape != shapes[0][:1]:
+            raise ValueError(f"node {self.name!r} has a bias of shape {self.bias.shape} for {shapes[0][0]} channels")
+        check_channels(self.name, shapes[0], self.requantizer)
         return shapes[0]
 
 
@@ -207,10 +212,10 @@ class Pool(Node):
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """Return (C, OY, OX)."""
-        channels, *size = _image(self, shapes[0])
+        channels, *size = image_shape(self.name, shapes[0])
         if any(2 * p > k for p, k in zip(self.padding, self.kernel, strict=True)):
             raise ValueError(f"node {self.name!r}: padding {self.padding} exceeds half of the kernel {self.kernel}")
-        return channels, *_positions(self, size, self.kernel, self.stride, self.padding)
+        return channels, *window_positions(self.name, size, self.kernel, self.stride, self.padding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,6 +228,11 @@ class AvgPool(Pool):
     """requantize(sum of each window), where the requantizer's scale is 1 / (window size); padding adds zeros."""
 
     requantizer: Requantizer = field(kw_only=True)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Return (C, OY, OX)."""
+        check_channels(self.name, shapes[0], self.requantizer)
+        return super().output_shape(*shapes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,20 +286,3 @@ NODES: dict[str, type[Node]] = {
     "concat": Concat,
     "pad_channels": PadChannels,
 }
-
-
-def _image(node: Node, shape: Shape) -> Shape:
-    if len(shape) != 3:
-        raise ValueError(f"node {node.name!r} takes an image (C, H, W), got shape {shape}")
-    return shape
-
-
-def _positions(node: Node, size: list[int], extents: "list[int] | Pair", stride: Pair, padding: Pair) -> Pair:
-    """Return how many windows fit, vertically and horizontally."""
-    counts = [(s + 2 * p - e) // t + 1 for s, e, t, p in zip(size, extents, stride, padding, strict=True)]
-    if min(stride) < 1 or min(padding) < 0 or min(counts) < 1:
-        raise ValueError(
-            f"node {node.name!r}: a window of {tuple(extents)} with stride {stride} and padding {padding} "
-            f"does not fit an image of {tuple(size)}"
-        )
-    return counts[0], counts[1]
