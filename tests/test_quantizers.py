@@ -147,7 +147,7 @@ def test_gradients_are_the_slopes_of_the_relaxed_function(case: Any, sign: float
     torch.testing.assert_close(inputs.grad, slope(1e-6, 0.0), rtol=1e-6, atol=1e-8)
     by_scale = slope(0.0, 1e-6)
     expected = by_scale.sum(1) if quantizer.per_channel else by_scale.sum()
-    shared = 40  # weights of one channel, or features of one sample
+    shared = 40 if quantizer.per_channel else 120  # values that share the scale
     limit = fmt.max_level
     torch.testing.assert_close(quantizer.step.grad, sign * expected / math.sqrt(shared * limit), rtol=1e-6, atol=1e-7)
 

@@ -1,14 +1,14 @@
 """LSQ: learned step size quantization, for weights and activations.
 
-Esser et al., "Learned Step Size Quantization", arXiv:1902.08153: x_hat = s * round(clip(x / s, n, p)). Weights
-use n, p = -2^(b-1), 2^(b-1)-1; activations 0, 2^b-1 if no input is negative, else the weights' range. Start: s
-= 2 mean|x| / sqrt(p) (section 2.1). Gradients: `trainers.quantizers.straight_through`, with gs = 1 / sqrt(N p)
-(section 2.2). N is the number of weights that share the step; for activations it is the number of features of
-one sample, as in the paper (public code often counts the whole batch).
+Esser et al., "Learned Step Size Quantization", arXiv:1902.08153: x_hat = s * round(clip(x / s, n, p)). Weights use
+n, p = -2^(b-1), 2^(b-1)-1; activations 0, 2^b-1 if no input is negative, else the weights' range. Start:
+s = 2 mean|x| / sqrt(p) (section 2.1). Gradients: `trainers.quantizers.straight_through`, with gs = 1 / sqrt(N p)
+(section 2.2), N the number of values that share the step.
 
-Differs: the step may be per output channel (as in the code of ASQ, arXiv:2504.17263), then N counts the channel's
-weights; the range's ends pass the gradient; the step starts no larger than max|x| / p, because 2 mean|x| / sqrt(p)
-leaves most of an 8-bit range empty, and of a 4-bit range if a channel has few weights.
+Differs: the step may be per output channel, then N counts the channel's weights, and for activations N counts the whole
+batch (both as in the code of ASQ, arXiv:2504.17263; the paper counts one sample's features, which here made short
+trainings unsteady); the range's ends pass the gradient; the step starts no larger than max|x| / p, because
+2 mean|x| / sqrt(p) leaves most of an 8-bit range empty, and of a 4-bit range if a channel has few weights.
 """
 
 import math
@@ -49,14 +49,10 @@ class LsqQuantizer(Quantizer):
     def forward(self, x: Tensor) -> Tensor:
         """Return the nearest multiples of the step, clipped to the range."""
         low, high = self.format.min_level, self.format.max_level
-        return round_to_integer(x, self.step, low, high, 1 / math.sqrt(self._shared(x) * high))
+        factor = 1 / math.sqrt(max(x.numel() // self.step.numel(), 1) * high)
+        return round_to_integer(x, self.step, low, high, factor)
 
     def rank(self, ratio: Tensor) -> Tensor:
         """Return the place of the nearest integer in the range."""
         low = self.format.min_level
         return (ratio.clamp(low, self.format.max_level).round() - low).to(torch.int64)
-
-    def _shared(self, x: Tensor) -> int:
-        """How many weights, or features of one sample, share a step."""
-        groups = len(x) if self.per_channel or self.role == "activations" else 1
-        return max(x.numel() // max(groups, 1), 1)
