@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,7 +52,7 @@ class TensorEngine:
         run = Run({})
         for node in self.network.nodes:
             context = Context(node.name, self.network.datapath, run.overflows)
-            inputs = [torch.from_numpy(images)] if isinstance(node, Input) else [run.values[n] for n in node.inputs]
+            inputs = [to_tensor(images)] if isinstance(node, Input) else [run.values[n] for n in node.inputs]
             step = self.layers.get(node.name) or STEPS[type(node)]
             run.values[node.name] = step(node, context, *inputs)
         return run
@@ -136,10 +137,15 @@ def quantize_pixels(node: Input, context: Context, pixels: Tensor) -> Tensor:
     return scaled.clamp(low, high).to(torch.int64)
 
 
+def to_tensor(array: NDArray[Any]) -> Tensor:
+    """Return a copy as a tensor: torch shares no array that is read-only or runs backwards."""
+    return torch.from_numpy(array.copy())
+
+
 def requantize(requantizer: Requantizer, x: Tensor) -> Tensor:
     """Return the rounded product, as `Requantizer.apply`; |x * multiplier| < 2^63 was checked with the network."""
     multiplier, shift = (
-        torch.from_numpy(np.atleast_1d(part)).reshape((-1,) + (1,) * (x.ndim - 2))
+        to_tensor(np.atleast_1d(part)).reshape((-1,) + (1,) * (x.ndim - 2))
         for part in (requantizer.multiplier, requantizer.shift)
     )
     return shift_right(x * multiplier, shift, requantizer.rounding)
@@ -168,7 +174,7 @@ def quantize(node: Quantize, context: Context, x: Tensor) -> Tensor:
 
 def rescale(node: Rescale, context: Context, sums: Tensor) -> Tensor:
     """Requantize and add the bias."""
-    bias = torch.from_numpy(node.bias).reshape((-1,) + (1,) * (sums.ndim - 2))
+    bias = to_tensor(node.bias).reshape((-1,) + (1,) * (sums.ndim - 2))
     return context.saturate(requantize(node.requantizer, sums) + bias)
 
 
