@@ -1,29 +1,74 @@
 """What a network costs in hardware: one metric per file, every number with its unit, its convention and its source."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from hwsim.cost.accelerator import accelerator
 from hwsim.cost.bops import all_bops, bops
 from hwsim.cost.counts import counts
-from hwsim.cost.storage import DENSE, storage
+from hwsim.cost.design import Design
+from hwsim.cost.energy import arithmetic_energy
+from hwsim.cost.overhead import overhead
+from hwsim.cost.product_tables import product_tables, table_bits
+from hwsim.cost.storage import DENSE, parameter_storage, storage
+from hwsim.cost.sweep import sweep
 from hwsim.cost.table import CostTable, Entry, Number, columns, concatenate
-from hwsim.cost.tables import table_bits
+from hwsim.errors import unknown_name
 from hwsim.network import Network
 from hwsim.workload import Workload
 
-__all__ = ["METRICS", "CostTable", "Entry", "columns", "concatenate", "network_cost", "summary"]
+__all__ = [
+    "METRICS",
+    "CostTable",
+    "Design",
+    "Entry",
+    "accelerator",
+    "arithmetic_energy",
+    "bops",
+    "columns",
+    "concatenate",
+    "evaluate",
+    "network_cost",
+    "overhead",
+    "parameter_storage",
+    "product_tables",
+    "summary",
+    "sweep",
+    "workload_cost",
+]
 
+#: Metric -> function of a workload; those with options have defaults that are stated in their rows' convention.
 METRICS: dict[str, Callable[[Workload], CostTable]] = {
     "counts": counts,
     "storage": storage,
     "bops": all_bops,
     "tables": table_bits,
+    "energy": arithmetic_energy,
+    "accelerator": accelerator,
+    "overhead": overhead,
 }
 
 
+def evaluate(workload: Workload, metrics: Iterable[str] = METRICS) -> CostTable:
+    """Return the entries of several metrics, one after the other.
+
+    Raises:
+        ValueError: a metric is unknown, or one of them refuses the workload.
+    """
+    chosen = list(metrics)
+    for metric in chosen:
+        if metric not in METRICS:
+            raise unknown_name("metric", metric, METRICS)
+    return concatenate(METRICS[metric](workload) for metric in chosen)
+
+
 def network_cost(network: Network) -> CostTable:
-    """Return what an integer network costs, counted from its real weight codes: counts, dense storage, BOPs, tables."""
-    workload = Workload.from_network(network)
-    return counts(workload) + storage(workload, DENSE) + bops(workload, "macs_bits") + table_bits(workload)
+    """Return what an integer network costs, counted from its real weight codes."""
+    return workload_cost(Workload.from_network(network))
+
+
+def workload_cost(workload: Workload) -> CostTable:
+    """Return the costs that a run record holds: counts, dense storage, BOPs as MACs x b_w x b_a, and product tables."""
+    return counts(workload) + parameter_storage(workload, DENSE) + bops(workload, "macs_bits") + table_bits(workload)
 
 
 def summary(table: CostTable) -> dict[str, Number]:
@@ -34,7 +79,7 @@ def summary(table: CostTable) -> dict[str, Number]:
     """
     totals: dict[tuple[str, str], Number] = {}
     for entry in table:
-        for part in ("", entry.part.rpartition(".")[2]):
+        for part in {"", entry.part.rpartition(".")[2]}:
             totals[entry.quantity, part] = totals.get((entry.quantity, part), 0) + entry.value
     return {name: totals.get(key, 0) for name, key in _SUMMARY.items()}
 

@@ -7,9 +7,18 @@ from pathlib import Path
 from hwsim.errors import unknown_name
 from hwsim.workload import Workload, WorkloadError
 from hwsim.workloads.csv_file import parse_csv, read_csv, write_csv
-from hwsim.workloads.quantized import Precision, quantized
+from hwsim.workloads.quantized import Precision, quantized, unquantized
 
-__all__ = ["LITERATURE", "Precision", "literature", "load_workload", "quantized", "read_csv", "write_csv"]
+__all__ = [
+    "LITERATURE",
+    "Precision",
+    "literature",
+    "load_workload",
+    "quantized",
+    "read_csv",
+    "unquantized",
+    "write_csv",
+]
 
 #: Networks that ship with their layers, for one image: 3x224x224, or 3x32x32 for the CIFAR networks.
 LITERATURE = {

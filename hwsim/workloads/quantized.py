@@ -73,25 +73,44 @@ def quantized(
 
     first_last: precision of the first and the last layer with weights, as in most of the literature; None treats them
     like the others. overrides: precision of layers by key. Each layer with weights gets a scale per output channel;
-    every quantizer gets one of its own, also where two layers read one tensor.
+    every quantizer gets one of its own, also where two layers read one tensor. Helpers (layers with a
+    `part`, such as an adapter) stay in floating point.
+
+    Formats that the workload already has are replaced.
 
     Raises:
         ValueError: an override names no layer that multiplies.
     """
+    workload = unquantized(workload)
     chosen = dict(overrides or {})
-    keys = [layer.key for layer in workload.mac_layers]
+    keys = [layer.key for layer in workload.mac_layers if not layer.part]
     for key in chosen:
         if key not in keys:
             raise unknown_name("layer with products", key, keys)
     if first_last:
-        weighted = [layer.key for layer in workload.mac_layers if layer.has_weight]
+        weighted = [layer.key for layer in workload.mac_layers if layer.has_weight and not layer.part]
         chosen = dict.fromkeys((*weighted[:1], *weighted[-1:]), first_last) | chosen
     layers = (new for layer in workload for new in _layers(layer, chosen.get(layer.key, precision)))
     return workload.with_layers(layers)
 
 
+def unquantized(workload: Workload) -> Workload:
+    """Return the workload in floating point: without formats, and without the quantizers that `quantized` put in."""
+    helpers = {layer.key: layer.inputs for layer in workload if layer.kind == "quantize" and layer.part}
+    plain = (_plain(layer, helpers) for layer in workload if layer.key not in helpers)
+    return workload.with_layers(plain) if any(layer.multiplier for layer in workload) else workload
+
+
+def _plain(layer: Layer, helpers: Mapping[str, tuple[str, ...]]) -> Layer:
+    if layer.multiplier is None:
+        return layer
+    inputs = tuple(key for source in layer.inputs for key in helpers.get(source, (source,)))
+    none: dict[str, Any] = dict.fromkeys(("weight", "activation", "multiplier", "facts", "accumulator_bits"))
+    return replace(layer, **none, scales=0, inputs=inputs)
+
+
 def _layers(layer: Layer, precision: Precision) -> Iterator[Layer]:
-    if not layer.macs:
+    if not layer.macs or layer.part:
         yield layer
         return
     multiplier = precision.multiplier if layer.has_weight else precision.dynamic
@@ -109,7 +128,8 @@ def _layers(layer: Layer, precision: Precision) -> Iterator[Layer]:
 
 def _quantizers(layer: Layer, multiplier: Multiplier) -> Iterator[Layer]:
     image = {"N": layer.N, "K": layer.C, "C": layer.C, "IY": layer.IY, "IX": layer.IX, "OY": layer.IY, "OX": layer.IX}
-    yield _quantizer(layer, "quantizer", layer.inputs[:1], multiplier.activation, image)
+    reads = layer.inputs if layer.has_weight else layer.inputs[:1]
+    yield _quantizer(layer, "quantizer", reads, multiplier.activation, image)
     if not layer.has_weight and isinstance(multiplier.weight, Uniform):
         elements = {"K": layer.operand_elements, "C": layer.operand_elements}
         yield _quantizer(layer, "quantizer2", layer.inputs[1:2], multiplier.weight, elements)

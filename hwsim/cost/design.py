@@ -1,0 +1,63 @@
+"""One point of hardware: an array of processing elements with its buffers and its memory."""
+
+from dataclasses import dataclass
+
+from hwsim.cost.systolic import DATAFLOWS
+from hwsim.cost.technology import Technology
+from hwsim.cost.throughput import STYLES
+from hwsim.errors import unknown_name
+
+KIB = 8 * 1024  #: Bits of a KiB.
+
+
+@dataclass(frozen=True)
+class Design:
+    """An array of rows x columns processing elements, three on-chip buffers, and DRAM.
+
+    dataflow: what stays in the array: `os` outputs, `ws` weights, `is` inputs. style: how products depend on widths
+    (`hwsim.cost.throughput`). Buffers are in KiB, the bandwidth of the DRAM in bits per cycle, the clock in MHz.
+
+    Raises:
+        ValueError: a size that is not positive, or an unknown dataflow, style or technology.
+    """
+
+    rows: int = 32
+    columns: int = 32
+    dataflow: str = "os"
+    style: str = "native"
+    input_kib: int = 64
+    weight_kib: int = 64
+    output_kib: int = 64
+    dram_bits_per_cycle: int = 128
+    clock_mhz: float = 500.0
+    technology: str = "horowitz2014"
+
+    def __post_init__(self) -> None:
+        for field in ("rows", "columns", "input_kib", "weight_kib", "output_kib", "dram_bits_per_cycle"):
+            size = getattr(self, field)
+            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+                raise ValueError(f"{field} of an array must be an integer of at least 1, got {size!r}")
+        if not self.clock_mhz > 0:
+            raise ValueError(f"clock_mhz must be above 0, got {self.clock_mhz}")
+        if self.dataflow not in DATAFLOWS:
+            raise unknown_name("dataflow", self.dataflow, DATAFLOWS)
+        if self.style not in STYLES:
+            raise unknown_name("style of processing element", self.style, STYLES)
+        _ = Technology(self.technology)
+
+    @property
+    def name(self) -> str:
+        """The design in one word, e.g. `32x32-os-native`."""
+        return f"{self.rows}x{self.columns}-{self.dataflow}-{self.style}"
+
+
+def parse_array(text: str) -> tuple[int, int]:
+    """Return (rows, columns) of a text such as `32x32`.
+
+    Raises:
+        ValueError: the text is not of that form.
+    """
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.isascii() and part.isdigit() for part in parts):
+        raise ValueError(f"an array is written ROWSxCOLUMNS, e.g. 32x32, got {text!r}")
+    return int(parts[0]), int(parts[1])
