@@ -220,7 +220,7 @@ def test_functions_work_under_torch_func() -> None:
         return round_to_integer(values, step, -4.0, 3.0, 1.0).sum()
 
     def level(values: Tensor, step: Tensor) -> Tensor:
-        return round_to_level(values, step, thresholds, levels, 1.0).sum()
+        return round_to_level(values, step, thresholds, levels, (-1.0, 1.0), 1.0).sum()
 
     for function in (integer, level):
         together = torch.func.vmap(torch.func.grad(function, argnums=(0, 1)))(x, steps)
@@ -251,3 +251,15 @@ def test_every_method_is_complete() -> None:
         assert set(method.roles) <= set(ROLES), name
         assert method.roles, name
         assert find_method("uniform", method.roles[0]) is QUANTIZERS["lsq"]
+
+
+@pytest.mark.parametrize(("name", "ends"), [("lsq", (-8.0, 7.0)), ("post", (-1.0, 1.0))])
+def test_ends_of_the_range_pass_the_gradient_and_the_next_float_does_not(name: str, ends: tuple[float, float]) -> None:
+    quantizer = make_quantizer(name, "weights", 4)
+    infinity = torch.tensor([-math.inf, math.inf])
+    x = torch.cat([torch.tensor(ends), torch.nextafter(torch.tensor(ends), infinity), infinity]).requires_grad_()
+    quantizer(x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [1, 1, 0, 0, 0, 0]
+    assert quantizer.step.grad is not None
+    assert float(quantizer.step.grad) == pytest.approx(2 * sum(ends) / math.sqrt(6 * ends[1]))

@@ -53,7 +53,8 @@ class LevelQuantizer(Quantizer):
     def forward(self, x: Tensor) -> Tensor:
         """Return the nearest levels times alpha."""
         factor = 1 / math.sqrt(max(x.numel() // self.step.numel(), 1))
-        return round_to_level(x, self.step, self.threshold_table, self.level_table, factor)
+        ends = (self.format.min_level, self.format.max_level)
+        return round_to_level(x, self.step, self.threshold_table, self.level_table, ends, factor)
 
     def rank(self, ratio: Tensor) -> Tensor:
         """Return how many thresholds do not exceed the ratio."""

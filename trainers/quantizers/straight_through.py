@@ -14,11 +14,14 @@ elements that share a scale.
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
 from trainers.quantizers.base import positive, spread
+
+BEYOND = np.array([-np.inf, np.inf], np.float32)
 
 
 class RoundToInteger(Function):
@@ -43,10 +46,9 @@ class RoundToInteger(Function):
         """Return the gradients of `x` and `step`."""
         x, step = ctx.saved_tensors
         ratio = x / spread(positive(step), x)
-        clamped = ratio.clamp(ctx.low, ctx.high)
-        outside = clamped != ratio
-        grad_step = scale_gradient(grad, ratio, clamped.round_(), outside, step, ctx.factor)
-        return grad.masked_fill(outside, 0), grad_step, None, None, None
+        nearest = ratio.clamp(ctx.low, ctx.high).round_()
+        grads = gradients(grad, ratio, nearest, (ctx.low, ctx.high), step, ctx.factor)
+        return *grads, None, None, None
 
 
 class RoundToLevel(Function):
@@ -55,26 +57,26 @@ class RoundToLevel(Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, step: Tensor, thresholds: Tensor, levels: Tensor, factor: float) -> Tensor:
-        """Return the levels times the scale of `step`; `factor` scales the gradient of `step`."""
+    def forward(
+        x: Tensor, step: Tensor, thresholds: Tensor, levels: Tensor, ends: tuple[float, float], factor: float
+    ) -> Tensor:
+        """Return the levels times the scale of `step`; `ends` are the outermost levels, `factor` is as above."""
         scale = spread(positive(step), x)
         return levels[torch.bucketize(x / scale, thresholds, right=True)] * scale
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         """Keep what the backward pass reads."""
-        *tensors, ctx.factor = inputs
+        *tensors, ctx.ends, ctx.factor = inputs
         ctx.save_for_backward(*tensors)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
         """Return the gradients of `x` and `step`."""
         x, step, thresholds, levels = ctx.saved_tensors
         ratio = x / spread(positive(step), x)
         nearest = levels[torch.bucketize(ratio, thresholds, right=True)]
-        outside = (ratio < levels[0]) | (ratio > levels[-1])
-        grad_step = scale_gradient(grad, ratio, nearest, outside, step, ctx.factor)
-        return grad.masked_fill(outside, 0), grad_step, None, None, None
+        return *gradients(grad, ratio, nearest, ctx.ends, step, ctx.factor), None, None, None, None
 
 
 def round_to_integer(x: Tensor, step: Tensor, low: float, high: float, factor: float) -> Tensor:
@@ -83,16 +85,28 @@ def round_to_integer(x: Tensor, step: Tensor, low: float, high: float, factor: f
     return out
 
 
-def round_to_level(x: Tensor, step: Tensor, thresholds: Tensor, levels: Tensor, factor: float) -> Tensor:
+def round_to_level(
+    x: Tensor, step: Tensor, thresholds: Tensor, levels: Tensor, ends: tuple[float, float], factor: float
+) -> Tensor:
     """Return `RoundToLevel` of `x`, typed."""
-    out: Tensor = RoundToLevel.apply(x, step, thresholds, levels, factor)  # type: ignore[no-untyped-call]
+    out: Tensor = RoundToLevel.apply(x, step, thresholds, levels, ends, factor)  # type: ignore[no-untyped-call]
     return out
 
 
-def scale_gradient(
-    grad: Tensor, ratio: Tensor, nearest: Tensor, outside: Tensor, step: Tensor, factor: float
-) -> Tensor:
-    """Return dL/dstep, in the shape of `step`; `ratio` may be infinite outside."""
-    terms = grad * (nearest - ratio.masked_fill(outside, 0))
+def gradients(
+    grad: Tensor, ratio: Tensor, nearest: Tensor, ends: tuple[float, float], step: Tensor, factor: float
+) -> tuple[Tensor, Tensor]:
+    """Return dL/dx and dL/dstep, given dL/dy, v and q. The ratio may be infinite; `nearest` is used up."""
+    terms = grad * nearest.sub_(inside(ratio, ratio, ends))
     sums = terms.flatten(1).sum(1) if step.dim() else terms.sum()
-    return torch.where(step < 0, -factor, factor) * sums
+    return inside(grad, ratio, ends), torch.where(step < 0, -factor, factor) * sums
+
+
+def inside(values: Tensor, ratio: Tensor, ends: tuple[float, float]) -> Tensor:
+    """Return the values where the ratio lies between the ends or on one, 0 elsewhere.
+
+    PyTorch's derivative of a clamp does this in one pass, but leaves out the ends: it gets the next float32 beyond.
+    """
+    low, high = np.nextafter(np.array(ends, np.float32), BEYOND).tolist()
+    out: Tensor = torch.ops.aten.hardtanh_backward(values, ratio, low, high)
+    return out
