@@ -42,7 +42,7 @@ def test_the_same_count_with_the_adapter_at_the_32_bits_that_it_has() -> None:
     ],
 )
 def test_networks_that_the_paper_leaves_out(name: str, values: int, percent: list[str]) -> None:
-    assert extra_parameters(with_adapters(literature(name))) == values
+    assert extra_parameters(literature(name)) == values
     assert [f"{x:.2f}" for x in percents(name, "parameters_overhead", "asq_table1")] == percent
 
 

@@ -19,8 +19,6 @@ def with_adapters(workload: Workload, ratio: int = RATIO) -> Workload:
     Raises:
         WorkloadError: the ratio is below 1, or no convolution stands between the first and the last layer.
     """
-    if ratio < 1:
-        raise WorkloadError(f"the adapter's ratio must be at least 1, got {ratio}")
     inner = {layer.key for layer in inner_convolutions(workload)}
     layers = (new for layer in workload for new in (_adapted(layer, ratio) if layer.key in inner else (layer,)))
     return workload.with_layers(layers)
@@ -40,7 +38,13 @@ def inner_convolutions(workload: Workload) -> tuple[Layer, ...]:
 
 
 def adapter_layers(layer: Layer, ratio: int = RATIO) -> tuple[Layer, ...]:
-    """Return the adapter of one convolution: pooling, one or two linear layers with ReLU, and the reciprocal."""
+    """Return the adapter of one convolution: pooling, one or two linear layers with ReLU, and the reciprocal.
+
+    Raises:
+        WorkloadError: the ratio is below 1.
+    """
+    if ratio < 1:
+        raise WorkloadError(f"the adapter's ratio must be at least 1, got {ratio}")
     return tuple(_adapter(layer, ratio))
 
 

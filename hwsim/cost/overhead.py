@@ -1,14 +1,15 @@
 """What ASQ's adapter adds to a network: the paper's Table 1 for any network, and the same question asked honestly."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 
-from hwsim.cost.adapter import RATIO, inner_convolutions, with_adapters
+from hwsim.cost.adapter import RATIO, adapter_layers, inner_convolutions
 from hwsim.cost.bops import macs_bits
 from hwsim.cost.operations import operations
 from hwsim.cost.table import NETWORK, CostTable, Entry, Number
 from hwsim.workload import FLOAT_BITS, Layer, Workload
-from hwsim.workloads.quantized import Precision, quantized, unquantized
+from hwsim.workloads.quantized import unquantized
 
 PAPER_ADAPTER_BITS = 8  #: What Table 1 charges for an adapter that the released code runs in 32-bit floating point.
 
@@ -36,8 +37,8 @@ def overhead(workload: Workload, bits: Iterable[int] = (8, 4, 3, 2), ratio: int 
     Raises:
         WorkloadError: the network has no convolution between its first and its last layer, or the ratio is below 1.
     """
-    adapted = with_adapters(unquantized(workload), ratio)
-    return CostTable(tuple(entry for b in bits for entry in (*_table1(adapted, b), *_as_it_runs(adapted, b))))
+    cost = _count(unquantized(workload), ratio)
+    return CostTable(tuple(entry for b in bits for entry in (*_table1(cost, b), *_as_it_runs(cost, b))))
 
 
 def overhead_rows(tables: Mapping[str, CostTable]) -> list[dict[str, str | Number]]:
@@ -50,38 +51,63 @@ def overhead_rows(tables: Mapping[str, CostTable]) -> list[dict[str, str | Numbe
     return list(rows.values())
 
 
-def is_adapter(layer: Layer) -> bool:
-    """Return whether the layer is part of an adapter."""
-    return layer.part.startswith("adapter.")
+def extra_parameters(workload: Workload, ratio: int = RATIO) -> int:
+    """Return the values that ASQ adds: adapters, a weight step per output channel, an activation step per layer.
+
+    Raises:
+        WorkloadError: as `overhead`.
+    """
+    return _count(unquantized(workload), ratio).added
 
 
-def extra_parameters(adapted: Workload) -> int:
-    """Return the values that ASQ adds: adapters, a weight step per output channel, an activation step per layer."""
-    inner = inner_convolutions(adapted)
-    steps = sum(layer.K + 1 for layer in inner)
-    return steps + sum(layer.parameters for layer in adapted if is_adapter(layer))
+@dataclass(frozen=True)
+class _Count:
+    """What does not depend on the bit width: layers of the network and of its adapters, and totals over them."""
+
+    own: tuple[Layer, ...]
+    at_8_bits: frozenset[str]
+    inner_macs: int
+    adapter_weights: int
+    adapter_operations: int | Fraction
+    adapter_bops: int
+    added: int
+
+    def bits_of(self, layer: Layer, bits: int) -> int:
+        """Return the width of a layer's weights and activations."""
+        return 8 if layer.key in self.at_8_bits else bits
 
 
-def _table1(adapted: Workload, bits: int) -> Iterator[Entry]:
-    added = extra_parameters(adapted)
-    stored = sum(layer.parameters for layer in adapted if not is_adapter(layer)) * bits
-    executed = 2 * sum(layer.weights for layer in adapted if is_adapter(layer))
-    multiplications = sum(layer.macs for layer in inner_convolutions(adapted)) * bits
+def _count(workload: Workload, ratio: int) -> _Count:
+    inner = inner_convolutions(workload)
+    adapters = [part for layer in inner for part in adapter_layers(layer, ratio)]
+    weighted = [layer.key for layer in workload.mac_layers if layer.has_weight]
+    return _Count(
+        own=workload.layers,
+        at_8_bits=frozenset((weighted[0], weighted[-1])),
+        inner_macs=sum(layer.macs for layer in inner),
+        adapter_weights=sum(layer.weights for layer in adapters),
+        adapter_operations=sum(operation.number for layer in adapters for operation in operations(layer)),
+        adapter_bops=sum(map(macs_bits, adapters)),
+        added=sum(layer.parameters for layer in adapters) + sum(layer.K + 1 for layer in inner),
+    )
+
+
+def _table1(cost: _Count, bits: int) -> Iterator[Entry]:
+    stored = sum(layer.parameters for layer in cost.own) * bits
     for adapter_bits, convention in ((PAPER_ADAPTER_BITS, TABLE1), (FLOAT_BITS, TABLE1_FLOAT)):
-        yield _percent("parameters", bits, added * adapter_bits, stored, convention)
-        yield _percent("compute", bits, executed * adapter_bits, multiplications, convention)
+        yield _percent("parameters", bits, cost.added * adapter_bits, stored, convention)
+        yield _percent("compute", bits, 2 * cost.adapter_weights * adapter_bits, cost.inner_macs * bits, convention)
 
 
-def _as_it_runs(adapted: Workload, bits: int) -> Iterator[Entry]:
-    network = quantized(adapted, Precision("uniform", bits))
-    adapters = [layer for layer in network if is_adapter(layer)]
-    own = [layer for layer in network if not is_adapter(layer)]
-    stored = sum(layer.weights * layer.weight_bits + layer.biases * layer.bias_bits for layer in own)
-    executed = sum(operation.number for layer in adapters for operation in operations(layer))
-    reference = Fraction(sum(2 * layer.macs * layer.weight_bits for layer in own), FLOAT_BITS)
-    yield _percent("parameters", bits, extra_parameters(adapted) * FLOAT_BITS, stored, HONEST)
-    yield _percent("compute", bits, executed, reference, HONEST)
-    yield _percent("bops", bits, sum(map(macs_bits, adapters)), sum(map(macs_bits, own)), HONEST)
+def _as_it_runs(cost: _Count, bits: int) -> Iterator[Entry]:
+    multiplying = [(layer, cost.bits_of(layer, bits)) for layer in cost.own if layer.macs]
+    codes = sum(layer.weights * b for layer, b in multiplying)
+    others = sum(layer.biases if layer.macs else layer.parameters for layer in cost.own) * FLOAT_BITS
+    reference = Fraction(sum(2 * layer.macs * b for layer, b in multiplying), FLOAT_BITS)
+    bops = sum(layer.macs * b * b for layer, b in multiplying)
+    yield _percent("parameters", bits, cost.added * FLOAT_BITS, codes + others, HONEST)
+    yield _percent("compute", bits, cost.adapter_operations, reference, HONEST)
+    yield _percent("bops", bits, cost.adapter_bops, bops, HONEST)
 
 
 def _percent(what: str, bits: int, added: int | Fraction, before: int | Fraction, convention: str) -> Entry:
