@@ -5,9 +5,11 @@ import sys
 
 import typer
 
+from hwsim.cli.accelerator import accelerator
 from hwsim.cli.catalogue import formats, multipliers
-from hwsim.cli.cost import cost
+from hwsim.cli.cost import bops, cost, storage
 from hwsim.cli.demo import demo
+from hwsim.cli.overhead import overhead, tables
 from hwsim.cli.report import report
 from hwsim.cli.simulate import simulate
 from hwsim.cli.train import train
@@ -20,7 +22,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, formats, multipliers, train, simulate, cost, report):
+for command in (
+    demo,
+    formats,
+    multipliers,
+    train,
+    simulate,
+    cost,
+    bops,
+    storage,
+    overhead,
+    tables,
+    accelerator,
+    report,
+):
     app.command()(command)
 
 

@@ -1,26 +1,95 @@
-"""`hwsim cost`: what an integer network costs in hardware."""
+"""`hwsim cost`, `hwsim bops` and `hwsim storage`: what a network costs, at one or several precisions."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from hwsim.cli.designs import (
+    ActBitsOption,
+    BitsListOption,
+    CompareOption,
+    FirstLastOption,
+    LayersOption,
+    NetworkArgument,
+    WeightsOption,
+    designs,
+    print_costs,
+    title_of,
+)
 from hwsim.cli.options import FormatOption, Output
 
 
 def cost(
-    network_file: Annotated[Path, typer.Argument(help="A network that `hwsim train` or `hwsim demo` wrote.")],
-    layers: Annotated[bool, typer.Option("--layers", help="One row per layer and part instead of totals.")] = False,
+    network: NetworkArgument,
+    weights: WeightsOption = None,
+    bits: BitsListOption = None,
+    act_bits: ActBitsOption = None,
+    first_last: FirstLastOption = "8",
+    metrics: Annotated[
+        str | None,
+        typer.Option(help="Some of counts, storage, bops, tables, energy, accelerator; or all.", metavar="M,M,..."),
+    ] = None,
+    layers: LayersOption = False,
+    compare: CompareOption = False,
     output: FormatOption = Output.table,
 ) -> None:
-    """Count parameters, storage, MACs, operations by kind, BOPs and table bits, from the network's own codes.
+    """Count parameters, storage, MACs, operations by kind, BOPs and table bits.
 
-    Example: hwsim cost runs/demo/digits-digits_resnet-post-w4a4-s0/network.safetensors --layers --format csv
+    A trained network is counted from its own codes; a network of the literature at the precisions that are given.
+
+    Example: hwsim cost resnet18 --weights post --bits 4,3,2 --compare --format latex
     """
-    from hwsim.cost import network_cost
-    from hwsim.network_file import load_network
-    from hwsim.output import write
+    from hwsim.cost import METRICS, evaluate, workload_cost
 
-    network = load_network(network_file)
-    table = network_cost(network)
-    write((table if layers else table.total()).rows(), output.value, title=f"Cost of {network.name}")
+    chosen = list(METRICS) if metrics == "all" else metrics.split(",") if metrics else None
+    workloads = designs(network, weights, bits, act_bits, first_last)
+    tables = {name: evaluate(w, chosen) if chosen else workload_cost(w) for name, w in workloads.items()}
+    print_costs(tables, f"Cost of {title_of(network)}", layers, compare, output)
+
+
+def bops(
+    network: NetworkArgument,
+    weights: WeightsOption = None,
+    bits: BitsListOption = None,
+    act_bits: ActBitsOption = None,
+    first_last: FirstLastOption = "8",
+    convention: Annotated[str | None, typer.Option(help="One convention only, such as macs_bits.")] = None,
+    layers: LayersOption = False,
+    compare: CompareOption = False,
+    output: FormatOption = Output.table,
+) -> None:
+    """Count bit operations under every published convention, side by side.
+
+    Example: hwsim bops resnet18 --bits 8,4,3,2 --compare
+    """
+    from hwsim.cost.bops import all_bops
+    from hwsim.cost.bops import bops as count
+
+    workloads = designs(network, weights, bits, act_bits, first_last)
+    tables = {name: count(w, convention) if convention else all_bops(w) for name, w in workloads.items()}
+    print_costs(tables, f"BOPs of {title_of(network)}", layers, compare, output)
+
+
+def storage(
+    network: NetworkArgument,
+    weights: WeightsOption = None,
+    bits: BitsListOption = None,
+    act_bits: ActBitsOption = None,
+    first_last: FirstLastOption = "8",
+    word_bits: Annotated[int, typer.Option(help="Memory word, which no code crosses; 0: none.")] = 32,
+    layers: LayersOption = False,
+    compare: CompareOption = False,
+    output: FormatOption = Output.table,
+) -> None:
+    """Count the bits that must be stored: codes, scales, biases, tables, padding, and activations.
+
+    Example: hwsim storage mobilenetv2 --bits 8,4 --layers --format csv
+    """
+    from hwsim.cost.storage import MemoryLayout
+    from hwsim.cost.storage import storage as count
+
+    workloads = designs(network, weights, bits, act_bits, first_last)
+    layout = MemoryLayout(word_bits or None)
+    counted = {name: count(workload, layout) for name, workload in workloads.items()}
+    tables = counted if layers else {name: table.by("part") for name, table in counted.items()}
+    print_costs(tables, f"Storage of {title_of(network)}", True, compare, output)

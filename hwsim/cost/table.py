@@ -98,16 +98,18 @@ class CostTable:
         return [{**row, "ratio": _ratio(row[names[1]], row[names[0]])} for row in rows]
 
 
-def columns(tables: Mapping[str, CostTable]) -> list[dict[str, object]]:
+def columns(tables: Mapping[str, CostTable]) -> list[dict[str, str | Number | None]]:
     """Return one row per (layer, part, quantity, unit, convention), with each table's value in a column of its name.
 
     Where a table has no such entry the value is None; entries that differ in their source only are added.
     """
-    rows: dict[tuple[str, ...], dict[str, object]] = {}
+    rows: dict[tuple[str, ...], dict[str, str | Number | None]] = {}
     for name, table in tables.items():
         for entry in table.by("layer", "part"):
             key = (entry.layer, entry.part, entry.quantity, entry.unit, entry.convention)
-            empty = dict(zip(("layer", "part", "quantity", "unit", "convention"), key, strict=True))
+            empty: dict[str, str | Number | None] = dict(
+                zip(("layer", "part", "quantity", "unit", "convention"), key, strict=True)
+            )
             rows.setdefault(key, {**empty, **dict.fromkeys(tables)})[name] = entry.value
     return list(rows.values())
 

@@ -1,0 +1,62 @@
+"""`hwsim accelerator`: a network on an array of processing elements."""
+
+from itertools import product
+from typing import Annotated
+
+import typer
+
+from hwsim.cli.designs import (
+    ActBitsOption,
+    BitsListOption,
+    CompareOption,
+    FirstLastOption,
+    LayersOption,
+    NetworkArgument,
+    WeightsOption,
+    designs,
+    print_costs,
+    title_of,
+)
+from hwsim.cli.options import FormatOption, Output
+
+
+def accelerator(
+    network: NetworkArgument,
+    array: Annotated[str, typer.Option(help="Rows x columns; several separated by commas.")] = "32x32",
+    dataflow: Annotated[str, typer.Option(help="What stays in place: os outputs, ws weights, is inputs.")] = "os",
+    style: Annotated[
+        str, typer.Option(help="Element: native, fixed8, stripes, bitfusion, bitsystolic; several with commas.")
+    ] = "native",
+    weights: WeightsOption = None,
+    bits: BitsListOption = "8",
+    act_bits: ActBitsOption = None,
+    first_last: FirstLastOption = "8",
+    buffer_kib: Annotated[int, typer.Option(help="Each of the three on-chip buffers, in KiB.")] = 64,
+    dram_bits: Annotated[int, typer.Option(help="Bits that DRAM moves per cycle.")] = 128,
+    clock_mhz: Annotated[float, typer.Option(help="Clock in MHz.")] = 500.0,
+    technology: Annotated[
+        str, typer.Option(help="Table of energies: horowitz2014, jouppi2021, aladdin.")
+    ] = "horowitz2014",
+    layers: LayersOption = False,
+    compare: CompareOption = False,
+    output: FormatOption = Output.table,
+) -> None:
+    """Cycles, utilization, memory traffic, roofline, time and energy on a systolic array.
+
+    Example: hwsim accelerator resnet18 --array 32x32 --dataflow os,ws --compare
+    """
+    from hwsim.cost import CostTable, Design
+    from hwsim.cost import accelerator as run
+    from hwsim.cost.design import parse_array
+
+    workloads = designs(network, weights, bits, act_bits, first_last)
+    hardware = [
+        Design(*parse_array(size), flow, kind, buffer_kib, buffer_kib, buffer_kib, dram_bits, clock_mhz, technology)
+        for size, flow, kind in product(array.split(","), dataflow.split(","), style.split(","))
+    ]
+    tables = {
+        f"{name} {design.name}": run(workload, design) for name, workload in workloads.items() for design in hardware
+    }
+    if compare:  # the column names the design, so the rows need not
+        tables = {name: CostTable(tuple(e._replace(convention="array") for e in t)) for name, t in tables.items()}
+    print_costs(tables, f"{title_of(network)} on an array", layers, compare, output)

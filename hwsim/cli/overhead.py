@@ -1,0 +1,53 @@
+"""`hwsim overhead` and `hwsim tables`: what ASQ's adapters and POST's product tables add."""
+
+from typing import Annotated
+
+import typer
+
+from hwsim.cli.options import BitsOption, FormatOption, Output, parse_bits
+
+
+def overhead(
+    network: Annotated[
+        str, typer.Option("--network", help="Networks of the literature or layer lists, separated by commas.")
+    ] = "resnet18",
+    bits: BitsOption = "8,4,3,2",
+    ratio: Annotated[int, typer.Option(help="Channels per hidden unit of the adapter.")] = 4,
+    rows: Annotated[bool, typer.Option("--rows", help="One row per number, with its convention and source.")] = False,
+    output: FormatOption = Output.table,
+) -> None:
+    """What ASQ's adapters add to a network, in percent: the paper's Table 1, and as they really run.
+
+    The columns `asq_table1` reproduce the paper (arXiv:2504.17263): the adapter is charged at 8 bits, pooling and
+    reciprocals at nothing. The paper does not print the adapter's construction: it is inferred from the released code,
+    and a few others round to the same numbers. The columns `asq_table1_at_32_bits` charge the adapter's 32-bit floating
+    point; `as_it_runs` counts every operation of the adapter over every operation of the network.
+
+    Example: hwsim overhead --network resnet18,mobilenetv2 --bits 8,4,3,2 --format latex
+    """
+    from hwsim.cost.overhead import overhead as count
+    from hwsim.cost.overhead import overhead_rows
+    from hwsim.output import write
+    from hwsim.workloads import load_workload
+
+    tables = {name: count(load_workload(name), parse_bits(bits), ratio) for name in network.split(",")}
+    tidy = [{"network": name, **row} for name, table in tables.items() for row in table.rows()]
+    write(tidy if rows else overhead_rows(tables), output.value, title="Overhead of ASQ's adapters in percent")
+
+
+def tables(
+    bits: BitsOption = "3,4",
+    act_bits: Annotated[int | None, typer.Option(help="Activation bits (default: as many as the weight has).")] = None,
+    fraction_bits: Annotated[int, typer.Option(help="Fraction bits of an entry.")] = 6,
+    extended: Annotated[bool, typer.Option("--extended", help="The paper's level set, one code bit more.")] = False,
+    output: FormatOption = Output.table,
+) -> None:
+    """Size, ROM equivalents and error of POST's product table, per bit width and layout.
+
+    Example: hwsim tables --bits 3 --extended
+    """
+    from hwsim.cost import product_tables
+    from hwsim.output import write
+
+    table = product_tables(parse_bits(bits), act_bits, fraction_bits, extended)
+    write(table.rows(), output.value, title="Product tables of POST")
