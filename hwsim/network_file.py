@@ -21,7 +21,7 @@ from hwsim.network import Datapath, Network
 from hwsim.nodes import NODES, Node
 
 VERSION = 1
-HEADER, DIGEST = "hwsim.network", "hwsim.sha256"
+HEADER = "hwsim.network"  #: The only metadata entry: SHA-256 of what follows and of the tensors, a space, JSON.
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -46,7 +46,7 @@ def save_network(network: Network, path: str | Path) -> None:
     }
     text = json.dumps(header, sort_keys=True)
     with atomic_write(path) as temporary:
-        save_file(tensors, temporary, {HEADER: text, DIGEST: _digest(text, tensors)})
+        save_file(tensors, temporary, {HEADER: f"{_digest(text, tensors)} {text}"})
 
 
 def load_network(path: str | Path) -> Network:
@@ -58,7 +58,7 @@ def load_network(path: str | Path) -> Network:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no network file at {path}")
-    text, digest, tensors = _read(Path(path))
+    digest, text, tensors = _read(Path(path))
     header = _header(text, path)
     if digest != _digest(text, tensors):
         raise NetworkFileError(f"{path} was edited or damaged: its checksum does not match its content")
@@ -85,19 +85,20 @@ def _read(path: Path) -> tuple[str, str, Tensors]:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            if HEADER not in metadata or DIGEST not in metadata:
+            if HEADER not in metadata:
                 raise NetworkFileError(f"{path} is a safetensors file, but not an hwsim network: no {HEADER!r} header")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise NetworkFileError(f"{path} is truncated or not a safetensors file ({error})") from error
-    return metadata[HEADER], metadata[DIGEST], tensors
+    digest, _, text = metadata[HEADER].partition(" ")
+    return digest, text, tensors
 
 
 def _digest(header: str, tensors: Tensors) -> str:
     digest = hashlib.sha256(header.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype.str} {tensor.shape}".encode())
-        digest.update(np.ascontiguousarray(tensor).tobytes())
+        digest.update(tensor.tobytes())
     return digest.hexdigest()
 
 
@@ -124,7 +125,7 @@ def _narrowed(array: NDArray[Any]) -> NDArray[Any]:
     """Return the array in the narrowest integer type that holds it."""
     low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
     holds = (t for t in (np.uint8, np.int8, np.int16, np.int32) if np.iinfo(t).min <= low and high <= np.iinfo(t).max)
-    return np.ascontiguousarray(array.astype(next(holds, np.int64)))
+    return array.astype(next(holds, np.int64), order="C")
 
 
 def _node_from_dict(values: Mapping[str, Any], tensors: Tensors) -> Node:

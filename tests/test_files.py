@@ -1,0 +1,101 @@
+"""Atomic writes: a file is the old one or the new one, whole, and nothing else is left."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from hwsim.files import atomic_write
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_a_new_file_appears_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "result.json"
+    with atomic_write(path) as temporary:
+        temporary.write_text("new")
+        assert temporary.parent == path.parent
+        assert temporary.suffix == ".json"
+        assert not path.exists()
+    assert path.read_text() == "new"
+    assert names(path.parent) == ["result.json"]
+
+
+def test_an_old_file_keeps_its_content_until_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "result"
+    path.write_text("old")
+    with atomic_write(str(path)) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert names(tmp_path) == ["result"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_an_error_keeps_the_old_file_and_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "result.csv"
+    path.write_text("old")
+
+    def write() -> None:
+        with atomic_write(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["result.csv"]
+
+
+def test_an_error_leaves_no_new_file(tmp_path: Path) -> None:
+    def write() -> None:
+        with atomic_write(tmp_path / "x") as temporary:
+            temporary.write_text("half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write()
+    assert names(tmp_path) == []
+
+
+def test_a_block_that_replaces_the_temporary_file_is_fine(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    with atomic_write(path) as temporary:
+        (tmp_path / "other").write_text("moved")
+        (tmp_path / "other").replace(temporary)
+    assert path.read_text() == "moved"
+    assert names(tmp_path) == ["x.txt"]
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_permissions_are_those_of_any_new_file(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        with atomic_write(tmp_path / "x") as temporary:
+            temporary.write_text("new")
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o666 & ~mask
+
+
+def test_what_is_in_the_way_is_an_os_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "below", tmp_path / "folder"):
+        with pytest.raises(OSError, match=r"exists|directory"), atomic_write(path) as temporary:
+            temporary.write_text("new")
+    assert names(tmp_path) == ["file", "folder"]
+    assert (tmp_path / "file").read_text() == "old"
+    assert names(tmp_path / "folder") == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_write_permission_is_an_os_error(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError), atomic_write(tmp_path / "x"):
+        pass
+    tmp_path.chmod(0o700)
