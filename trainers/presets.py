@@ -7,7 +7,7 @@ from trainers.config import TrainConfig
 #: Data set -> (float recipe, quantized recipe).
 PRESETS: dict[str, tuple[TrainConfig, TrainConfig]] = {
     "digits": (
-        TrainConfig(data="digits", model="digits_resnet", epochs=25, batch_size=128, lr=0.2, weight_decay=2e-3),
+        TrainConfig(data="digits", model="digits_resnet", epochs=40, batch_size=128, lr=0.2, weight_decay=2e-3),
         TrainConfig(
             data="digits",
             model="digits_resnet",
