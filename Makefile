@@ -25,7 +25,7 @@ lint: .venv/installed
 	$(BIN)/mypy
 
 bench: .venv/installed
-	$(BIN)/python benchmarks/run_all.py
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit; done
 
 clean:
 	rm -rf .venv build dist *.egg-info runs/demo

@@ -1,7 +1,8 @@
 """`hwsim demo`: the main job, end to end, on real handwritten digits."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -45,10 +46,25 @@ def demo(
     configs = [config for seed in range(seeds) for config in _configs(seed)]
     with progress("demo", len(configs), "runs") as advance:
         finished = count(1)
-        run_study(configs, out, workers, lambda record: advance(next(finished), record["run_id"]))
+        records = run_study(configs, out, workers, lambda record: advance(next(finished), record["run_id"]))
     written = write_report(out)
     print_designs(out, output)
+    print(_promises([record for record in records if "export" in record]), file=sys.stderr)
     print(f"{len(configs)} run records and {len(written)} tables and figures are in {out}", file=sys.stderr)
+
+
+def _promises(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return in one line what export promised and what came of it, over all integer networks."""
+    layers = [layer for record in records for layer in record["export"]["layers"]]
+    agreeing, images = (sum(record["counts"][name] for record in records) for name in ("agree", "test_images"))
+    differing, codes = (sum(layer[name] for layer in layers) for name in ("codes_differing", "codes"))
+    overflows = sum(layer["accumulator_overflows"] + layer["datapath_overflows"] for layer in layers)
+    held = sum(layer["law_holds"] for layer in layers)
+    return (
+        f"{len(records)} integer networks: {held} of {len(layers)} layers compute with exactly what was trained; "
+        f"{agreeing} of {images} predictions agree with the fake-quantized networks; "
+        f"{differing} of {codes} activation codes differ; {overflows} overflows"
+    )
 
 
 def _configs(seed: int) -> "list[TrainConfig]":
