@@ -10,7 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-Fields = dict[str, Any]
+from hwsim.workloads import shapes
+from hwsim.workloads.shapes import Fields
 
 
 @dataclass(frozen=True)
@@ -33,23 +34,9 @@ class Call:
         return [x for x in flat if isinstance(x, Tensor)]
 
 
-def extents(side: str, tensor: Tensor) -> Fields:
-    """Return channels and image size of a tensor as K, OY, OX (side "O") or C, IY, IX (side "I"), and N."""
-    shape = tuple(tensor.shape)
-    if len(shape) == 4:
-        n, c, y, x = shape
-    elif len(shape) == 3:
-        n, (x, c), y = shape[0], shape[1:], 1
-    elif len(shape) == 2:
-        n, c, y, x = *shape, 1, 1
-    else:
-        n, c, y, x = 1, tensor.numel(), 1, 1
-    return {"N": n, "K" if side == "O" else "C": c, f"{side}Y": y, f"{side}X": x}
-
-
 def elementwise(call: Call) -> Fields:
     """Return the sizes of an operator whose result has one element per element of its (largest) input."""
-    return {**extents("I", call.result), **extents("O", call.result)}
+    return shapes.elementwise(call.result.shape)
 
 
 def convolution(call: Call) -> Fields:
@@ -101,7 +88,7 @@ def embedding(call: Call) -> Fields:
 
 def batch_norm(call: Call) -> Fields:
     """Return `native_batch_norm(x, weight, bias, ...)`."""
-    return {**_channels_first(call.result), **_affine(call, 1, 2)}
+    return {**shapes.channels_first(call.result.shape), **_affine(call, 1, 2)}
 
 
 def layer_norm(call: Call) -> Fields:
@@ -114,7 +101,7 @@ def layer_norm(call: Call) -> Fields:
 def group_norm(call: Call) -> Fields:
     """Return `native_group_norm(x, weight, bias, N, C, HxW, group, eps)`."""
     channels, pixels, groups = call.args[4:7]
-    return {**_channels_first(call.result), "FX": channels // groups * pixels, **_affine(call, 1, 2)}
+    return {**shapes.channels_first(call.result.shape), "FX": channels // groups * pixels, **_affine(call, 1, 2)}
 
 
 def softmax(call: Call) -> Fields:
@@ -127,12 +114,12 @@ def pooling(call: Call) -> Fields:
     kernel, padding = _both(call.args[1]), _both(call.arg(3) or [0])
     strides = _both(call.arg(2) or list(kernel))
     window = {"FY": kernel[0], "FX": kernel[1], "strides": strides, "padding": padding * 2}
-    return {**extents("I", call.args[0]), **extents("O", call.result), **window}
+    return {**shapes.extents("I", call.args[0].shape), **shapes.extents("O", call.result.shape), **window}
 
 
 def adaptive_pooling(call: Call) -> Fields:
     """Return `_adaptive_avg_pool2d(x, size)`: windows of ceil(in / out), as large as the largest that torch takes."""
-    fields = {**extents("I", call.args[0]), **extents("O", call.result)}
+    fields = {**shapes.extents("I", call.args[0].shape), **shapes.extents("O", call.result.shape)}
     return fields | {f"F{d}": -(-fields[f"I{d}"] // fields[f"O{d}"]) for d in "YX"}
 
 
@@ -168,13 +155,7 @@ def attended(call: Call) -> Fields:
 
 def prelu(call: Call) -> Fields:
     """Return `_prelu_kernel(x, weight)`: one comparison, and a weight per channel."""
-    return {**_channels_first(call.result), "has_weight": call.is_parameter(call.args[1])}
-
-
-def _channels_first(tensor: Tensor) -> Fields:
-    shape = (*tensor.shape, 1, 1)[:4] if tensor.dim() != 3 else (*tensor.shape[:2], 1, tensor.shape[2])
-    n, c, y, x = shape
-    return {"N": n, "C": c, "K": c, "IY": y, "IX": x, "OY": y, "OX": x}
+    return {**shapes.channels_first(call.result.shape), "has_weight": call.is_parameter(call.args[1])}
 
 
 def _affine(call: Call, weight: int, bias: int) -> Fields:

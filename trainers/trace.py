@@ -16,7 +16,8 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hwsim.workload import Layer, Workload, WorkloadError
-from trainers.operators import FREE, OPERATORS, Call, Fields, Step, elementwise
+from hwsim.workloads.shapes import Fields
+from trainers.operators import FREE, OPERATORS, Call, Step, elementwise
 
 
 def trace_workload(model: nn.Module, *inputs: Tensor, name: str | None = None) -> Workload:

@@ -2,6 +2,7 @@
 
 from functools import cache
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 
 from hwsim.errors import unknown_name
@@ -51,7 +52,7 @@ def literature(name: str) -> Workload:
 
 
 def load_workload(source: str | Path) -> Workload:
-    """Return a workload by name (of `LITERATURE`) or from a file: .csv, or the .safetensors of a Network.
+    """Return a workload by name (of `LITERATURE`) or from a file: .csv, .onnx, or the .safetensors of a Network.
 
     Raises:
         ValueError: the name is unknown, the kind of file is not one of these, or the file is not in order.
@@ -64,8 +65,20 @@ def load_workload(source: str | Path) -> Workload:
         return literature(str(source))
     if suffix == ".csv":
         return read_csv(source)
+    if suffix == ".onnx":
+        _check_onnx(source)
+        from hwsim.workloads.onnx_file import read_onnx
+
+        return read_onnx(source)
     if suffix == ".safetensors":
         from hwsim.network_file import load_network
 
         return Workload.from_network(load_network(source))
-    raise WorkloadError(f"{source}: a workload is a .csv or .safetensors file, or one of {', '.join(LITERATURE)}")
+    raise WorkloadError(
+        f"{source}: a workload is a .csv, .onnx or .safetensors file, or one of {', '.join(LITERATURE)}"
+    )
+
+
+def _check_onnx(source: str | Path) -> None:
+    if find_spec("onnx") is None:
+        raise WorkloadError(f"{source}: reading ONNX files needs the package onnx: pip install 'hwsim[onnx]'")
