@@ -254,76 +254,12 @@ def test_a_network_has_one_input_and_a_fixed_point_result() -> None:
     assert Network(nodes[:1]).output is nodes[0]
 
 
-def one_layer(largest: int, requantizer: Requantizer, constant: int, datapath: Datapath | None = None) -> Network:
-    """Return a network whose one sum reaches exactly `largest`, a power of two."""
-    multiplier = multiplier_for(PowerOfTwo(8, exponents=60), Uniform(1, signed=False))
-    nodes = (
-        Input("image", (), (1,)),
-        Quantize("codes", ("image",), format=multiplier.activation, requantizer=scale()),
-        Linear(
-            "sums",
-            ("codes",),
-            weight=codes(1, 1, code=largest.bit_length()),
-            multiplier=multiplier,
-            accumulator=Accumulator(62),
-        ),
-        Rescale("out", ("sums",), requantizer=requantizer, bias=bias(1, constant)),
-    )
-    return Network(nodes, datapath or Datapath(48, 0))
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_rescaling_is_exact_up_to_63_bits_and_refused_beyond(engine: str) -> None:
-    top = 2**47 - 1
-    for requantizer, constant, result in [
-        (scale(2**31 - 1, 20), 0, (2**31 - 1) << 11),
-        (scale(3, 0), 2**62 - 1, top),
-        (scale(-(2**31) + 1, 0), -(2**62) + 1, -top - 1),
-        (scale(2**31 - 1, 31), -5, 2**31 - 1 - 5),
-    ]:
-        largest = 2**31
-        got = simulate(one_layer(largest, requantizer, constant), [[1.0]], engine).outputs.tolist()
-        assert got == [[result]]
-    with pytest.raises(
-        ValueError, match=f"node 'out': values up to {2**33} times the multiplier {2**30} exceed 63 bits"
-    ):
-        one_layer(2**33, scale(2**30), 0)
-    one_layer(2**32, scale(2**30, 0), 2**62 - 1)
-    with pytest.raises(ValueError, match=f"node 'out': rescaled sums up to {3 * 2**61} plus the bias exceed 63 bits"):
-        one_layer(2**32, scale(3 * 2**29, 0), 2**61)
-    one_layer(2**32, scale(3 * 2**29, 0), 2**61 - 1)
-    one_layer(2**32, scale(3 * 2**29, 1), 2**61)
-    for constant in (2**62, -(2**62), -(2**63)):
-        with pytest.raises(ValueError, match="node 'out' has a bias beyond 62 bits"):
-            one_layer(1, scale(), constant)
-
-
 def test_requantizers_of_the_datapath_are_checked_against_its_range() -> None:
     wide = Datapath(48, 0)
     for name, requantizer, largest in [("codes", scale(2**16), 2**47), ("average", scale(2**14), 2**49)]:
         with pytest.raises(ValueError, match=f"node '{name}': values up to {largest} times the multiplier"):
             Network(changed(name, requantizer=requantizer), wide)
         Network(changed(name, requantizer=scale(int(requantizer.multiplier) - 1)), wide)
-
-
-@pytest.mark.parametrize(
-    ("bits", "frac_bits", "message"),
-    [
-        (1, 0, "datapath bits must be an integer in 2..48, got 1"),
-        (49, 0, "datapath bits must be an integer in 2..48, got 49"),
-        (16.0, 0, "datapath bits must be an integer in 2..48, got 16.0"),
-        (16, 17, "datapath frac_bits must be an integer in 0..16, got 17"),
-        (16, -1, "datapath frac_bits must be an integer in 0..16, got -1"),
-    ],
-)
-def test_datapaths_outside_the_rules_are_refused(bits: Any, frac_bits: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(message)):
-        Datapath(bits, frac_bits)
-
-
-def test_datapaths_at_the_edges() -> None:
-    assert Datapath(2, 2).range == (-2, 1)
-    assert Datapath(48, 48).range == (-(2**47), 2**47 - 1)
 
 
 def test_a_node_without_a_layer_runs_for_flat_inputs() -> None:
