@@ -38,6 +38,11 @@ class Precision:
         _ = self.multiplier
 
     @property
+    def name(self) -> str:
+        """The precision in one word, e.g. `post-w4a4`."""
+        return f"{self.weights}-w{self.bits}a{self.activation.bits}"
+
+    @property
     def weight(self) -> Format:
         """The weights' format."""
         options: dict[str, Any] = {"exponents": self.exponents, "extended": self.extended}
