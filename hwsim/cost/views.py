@@ -17,9 +17,10 @@ def totals(table: CostTable) -> Rows:
 
 
 def by_layer(table: CostTable) -> Rows:
-    """Return one row per layer with a column per quantity, `quantity [unit]`, and its convention where there are several.
+    """Return one row per layer with a column `quantity [unit]` per quantity.
 
-    What belongs to the whole network, such as a product table, stands in a row `network` at the end.
+    A quantity that is counted under several conventions has a column `quantity [unit, convention]` for each. What
+    belongs to the whole network, such as a product table, stands in a row `network` at the end.
     """
     entries = table.by("layer").entries
     conventions: dict[str, set[str]] = {}
