@@ -13,6 +13,7 @@ from hwsim.cli.overhead import overhead, tables
 from hwsim.cli.report import report
 from hwsim.cli.simulate import simulate
 from hwsim.cli.train import train
+from hwsim.cli.workload import workload
 
 app = typer.Typer(
     name="hwsim",
@@ -22,20 +23,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
-    demo,
-    formats,
-    multipliers,
-    train,
-    simulate,
-    cost,
-    bops,
-    storage,
-    overhead,
-    tables,
-    accelerator,
-    report,
-):
+COMMANDS = (
+    *(demo, formats, multipliers, train, simulate, report),
+    *(workload, cost, bops, storage, overhead, tables, accelerator),
+)
+for command in COMMANDS:
     app.command()(command)
 
 

@@ -9,6 +9,7 @@ from hwsim.cli.designs import (
     ActBitsOption,
     BitsListOption,
     CompareOption,
+    ExponentsOption,
     FirstLastOption,
     LayersOption,
     NetworkArgument,
@@ -30,6 +31,7 @@ def accelerator(
     weights: WeightsOption = None,
     bits: BitsListOption = "8",
     act_bits: ActBitsOption = None,
+    exponents: ExponentsOption = None,
     first_last: FirstLastOption = "8",
     buffer_kib: Annotated[int, typer.Option(help="Each of the three on-chip buffers, in KiB.")] = 64,
     dram_bits: Annotated[int, typer.Option(help="Bits that DRAM moves per cycle.")] = 128,
@@ -49,7 +51,7 @@ def accelerator(
     from hwsim.cost import accelerator as run
     from hwsim.cost.design import parse_array
 
-    workloads = designs(network, weights, bits, act_bits, first_last)
+    workloads = designs(network, weights, bits, act_bits, exponents, first_last)
     hardware = [
         Design(*parse_array(size), flow, kind, buffer_kib, buffer_kib, buffer_kib, dram_bits, clock_mhz, technology)
         for size, flow, kind in product(array.split(","), dataflow.split(","), style.split(","))

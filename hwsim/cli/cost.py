@@ -1,6 +1,6 @@
 """`hwsim cost`, `hwsim bops` and `hwsim storage`: what a network costs, at one or several precisions."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,6 +8,7 @@ from hwsim.cli.designs import (
     ActBitsOption,
     BitsListOption,
     CompareOption,
+    ExponentsOption,
     FirstLastOption,
     LayersOption,
     NetworkArgument,
@@ -18,12 +19,16 @@ from hwsim.cli.designs import (
 )
 from hwsim.cli.options import FormatOption, Output
 
+if TYPE_CHECKING:
+    from hwsim.cost import CostTable
+
 
 def cost(
     network: NetworkArgument,
     weights: WeightsOption = None,
     bits: BitsListOption = None,
     act_bits: ActBitsOption = None,
+    exponents: ExponentsOption = None,
     first_last: FirstLastOption = "8",
     metrics: Annotated[
         str | None,
@@ -42,7 +47,7 @@ def cost(
     from hwsim.cost import METRICS, evaluate, workload_cost
 
     chosen = list(METRICS) if metrics == "all" else metrics.split(",") if metrics else None
-    workloads = designs(network, weights, bits, act_bits, first_last)
+    workloads = designs(network, weights, bits, act_bits, exponents, first_last)
     tables = {name: evaluate(w, chosen) if chosen else workload_cost(w) for name, w in workloads.items()}
     print_costs(tables, f"Cost of {title_of(network)}", layers, compare, output)
 
@@ -52,6 +57,7 @@ def bops(
     weights: WeightsOption = None,
     bits: BitsListOption = None,
     act_bits: ActBitsOption = None,
+    exponents: ExponentsOption = None,
     first_last: FirstLastOption = "8",
     convention: Annotated[str | None, typer.Option(help="One convention only, such as macs_bits.")] = None,
     layers: LayersOption = False,
@@ -65,7 +71,7 @@ def bops(
     from hwsim.cost.bops import all_bops
     from hwsim.cost.bops import bops as count
 
-    workloads = designs(network, weights, bits, act_bits, first_last)
+    workloads = designs(network, weights, bits, act_bits, exponents, first_last)
     tables = {name: count(w, convention) if convention else all_bops(w) for name, w in workloads.items()}
     print_costs(tables, f"BOPs of {title_of(network)}", layers, compare, output)
 
@@ -75,6 +81,7 @@ def storage(
     weights: WeightsOption = None,
     bits: BitsListOption = None,
     act_bits: ActBitsOption = None,
+    exponents: ExponentsOption = None,
     first_last: FirstLastOption = "8",
     word_bits: Annotated[int, typer.Option(help="Memory word, which no code crosses; 0: none.")] = 32,
     layers: LayersOption = False,
@@ -88,8 +95,17 @@ def storage(
     from hwsim.cost.storage import MemoryLayout
     from hwsim.cost.storage import storage as count
 
-    workloads = designs(network, weights, bits, act_bits, first_last)
+    workloads = designs(network, weights, bits, act_bits, exponents, first_last)
     layout = MemoryLayout(word_bits or None)
-    counted = {name: count(workload, layout) for name, workload in workloads.items()}
-    tables = counted if layers else {name: table.by("part") for name, table in counted.items()}
-    print_costs(tables, f"Storage of {title_of(network)}", True, compare, output)
+    tables = {name: count(workload, layout) for name, workload in workloads.items()}
+    if not layers:  # what is stored says more than how much: a row per part
+        tables = {name: parts_as_quantities(table) for name, table in tables.items()}
+    print_costs(tables, f"Storage of {title_of(network)}", layers, compare, output)
+
+
+def parts_as_quantities(table: "CostTable") -> "CostTable":
+    """Return the table with each part's storage as a quantity of its own."""
+    from hwsim.cost import CostTable
+
+    parts = (e._replace(quantity=f"{e.part} {e.quantity}") for e in table)
+    return CostTable(tuple(parts))

@@ -32,7 +32,12 @@ def overhead(
 
     tables = {name: count(load_workload(name), parse_bits(bits), ratio) for name in network.split(",")}
     tidy = [{"network": name, **row} for name, table in tables.items() for row in table.rows()]
-    write(tidy if rows else overhead_rows(tables), output.value, title="Overhead of ASQ's adapters in percent")
+    title = "Overhead of ASQ's adapters"
+    if rows:
+        write(tidy, output.value, title=title)
+    else:
+        short = [{key.replace("_overhead", ""): value for key, value in row.items()} for row in overhead_rows(tables)]
+        write(short, output.value, title=title, units=dict.fromkeys(set(short[0]) - {"network", "bits"}, "%"))
 
 
 def tables(
