@@ -9,6 +9,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from hwsim.accumulator import Accumulator, required_bits
 from hwsim.arithmetic import ROUNDINGS, Requantizer
 from hwsim.errors import unknown_name
 from hwsim.formats import Uniform
-from hwsim.multipliers import multiplier_for
+from hwsim.multipliers import Multiplier, multiplier_for
 from hwsim.network import Datapath, Network
 from hwsim.nodes import (
     Add,
@@ -107,13 +108,21 @@ class Program:
 
     def add(self, step: fx.Node, input_shape: tuple[int, ...]) -> None:
         """Append the nodes of one step."""
-        inputs = tuple(self._tensor_of(step, source) for source in step.args) if step.op.startswith("call") else ()
         if step.op == "placeholder":
             self.tensors[step] = self.emit(Input(step.name, (), shape=input_shape))
-        elif step.op == "call_function" and step.target is operator.add:
-            self.tensors[step] = self.emit(Add(step.name, inputs))
-        elif step.op == "call_module":
-            self.tensors[step] = self._add_module(step, inputs)
+        elif step.op == "output":
+            self._check_output(step)
+        else:
+            inputs = tuple(self._tensor_of(step, source) for source in (*step.args, *step.kwargs.values()))
+            self.tensors[step] = self._add_call(step, inputs)
+
+    def _add_call(self, step: fx.Node, inputs: tuple[str, ...]) -> str:
+        return self.emit(Add(step.name, inputs)) if step.target is operator.add else self._add_module(step, inputs)
+
+    def _check_output(self, step: fx.Node) -> None:
+        result = step.args[0]
+        if not isinstance(result, fx.Node) or self.tensors[result] != self.nodes[-1].name:
+            raise ValueError(f"the network must return what its last step makes, {self.nodes[-1].name!r}, got {result}")
 
     def _tensor_of(self, step: fx.Node, source: object) -> str:
         if not isinstance(source, fx.Node):
@@ -137,8 +146,13 @@ class Program:
             return inputs[0]
         for kind, convert in CONVERTERS.items():
             if isinstance(module, kind):
-                return convert(self, name, module, inputs)
+                return convert(self, self._unused(name), module, inputs)
         raise ValueError(f"module {name!r} ({type(module).__name__}) has no integer form")
+
+    def _unused(self, name: str) -> str:
+        """Return the name, numbered from 2 on where a module runs several times."""
+        names = (f"{name}#{call}" if call > 1 else name for call in count(1))
+        return next(candidate for candidate in names if candidate not in self.shapes)
 
     def _is_folded(self, step: fx.Node) -> bool:
         source = step.all_input_nodes[0]
@@ -164,7 +178,7 @@ class Program:
         )
         matmul = self._matmul(name, layer, codes)
         sums = self.emit(matmul)
-        gain, offset = folded(layer, norm)
+        gain, offset = folded(name, layer, norm)
         scale = step_size * to_numpy(layer.weight_quantizer.scale) * matmul.multiplier.unit / unit * gain
         return self.emit(
             Rescale(
@@ -177,12 +191,9 @@ class Program:
 
     def _matmul(self, name: str, layer: QuantLayer, codes: str) -> Matmul:
         weight = layer.weight_quantizer.codes(layer.weight).numpy()
-        activation = activation_format(name, layer)
-        multiplier = multiplier_for(
-            layer.weight_quantizer.format, activation, self.config.fraction_bits, self.config.layout
-        )
-        bits = self.config.accumulator_bits or required_bits(multiplier, weight)
-        accumulator = Accumulator(bits, self.config.overflow)
+        multiplier = layer_multiplier(name, layer, self.config)
+        bits = self.config.accumulator_bits
+        accumulator = Accumulator(required_bits(multiplier, weight) if bits is None else bits, self.config.overflow)
         if isinstance(layer, QuantLinear):
             return Linear(name, (codes,), weight=weight, multiplier=multiplier, accumulator=accumulator)
         return Conv(
@@ -196,6 +207,16 @@ class Program:
             dilation=pair(layer.dilation),
             groups=layer.groups,
         )
+
+
+def layer_multiplier(name: str, layer: QuantLayer, config: ExportConfig) -> Multiplier:
+    """Return the circuit that multiplies a layer's codes.
+
+    Raises:
+        ValueError: there is none for these formats, or its products would be too wide.
+    """
+    activation = activation_format(name, layer)
+    return multiplier_for(layer.weight_quantizer.format, activation, config.fraction_bits, config.layout)
 
 
 def activation_format(name: str, layer: QuantLayer) -> Uniform:
@@ -239,7 +260,7 @@ def _average_pool(program: Program, name: str, module: nn.AvgPool2d, inputs: tup
 
 
 def _global_pool(program: Program, name: str, module: nn.AdaptiveAvgPool2d, inputs: tuple[str, ...]) -> str:
-    if pair(module.output_size) != (1, 1):
+    if module.output_size not in (1, (1, 1)):
         raise ValueError(f"adaptive pooling {name!r} must have output size 1, got {module.output_size}")
     kernel = pair(program.shapes[inputs[0]][1:])
     return _emit_average(program, name, inputs, kernel, kernel, (0, 0))
