@@ -207,7 +207,7 @@ def test_equal_figures_give_equal_files_without_dates(tmp_path: Path, name: str,
 
 
 def test_another_ending_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"a figure is saved as png or pdf, got 'a\.gif'"):
+    with pytest.raises(ValueError, match=r"a figure is saved as \.png, \.pdf, \.svg, got 'a\.gif'"):
         style.save(style.figure(), tmp_path / "a.gif")
     assert list(tmp_path.iterdir()) == []
 

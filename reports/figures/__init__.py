@@ -1,4 +1,4 @@
-"""Figures of a study: one per file."""
+"""Figures of a study and of costs: one per file."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,10 +7,19 @@ from functools import partial
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reports.figures import accuracy_cost, levels, table_error
+from reports.figures import (
+    accuracy_cost,
+    conventions,
+    layer_costs,
+    levels,
+    overhead,
+    roofline,
+    storage,
+    table_error,
+)
 from reports.records import Study
 
-__all__ = ["FIGURES", "FigureKind"]
+__all__ = ["COST_FIGURES", "FIGURES", "CostFigureKind", "FigureKind"]
 
 
 @dataclass(frozen=True)
@@ -48,5 +57,59 @@ FIGURES: Mapping[str, FigureKind] = {
         "Relative product error of the POST table against its fraction bits, at 3 and 4 bits.",
         lambda _study: table_error.data(),
         table_error.draw,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class CostFigureKind:
+    """A figure of what networks cost; it needs no training.
+
+    Attributes:
+        caption: what it shows, in a sentence.
+        data: the numbers that it shows, of workloads by name and of keyword options.
+        draw: the figure of such numbers.
+        options: the keyword options of `data`: quantity (a name), hardware (arrays), bits (widths that the figure goes
+            through by itself; the workloads are networks, not designs).
+        bits: widths that show what it is about, where the workloads have no formats of their own.
+    """
+
+    caption: str
+    data: Callable[..., pd.DataFrame]
+    draw: Callable[[pd.DataFrame], Figure]
+    options: tuple[str, ...] = ()
+    bits: tuple[int, ...] = ()
+
+
+COST_FIGURES: Mapping[str, CostFigureKind] = {
+    "layer-costs": CostFigureKind(
+        "One cost of a network, a bar per layer stacked by part, a panel per design.",
+        layer_costs.data,
+        layer_costs.draw,
+        options=("quantity", "hardware"),
+    ),
+    "overhead": CostFigureKind(
+        "What ASQ's adapters add to networks against the bit width, as the paper counts and as they run.",
+        overhead.data,
+        overhead.draw,
+        options=("bits",),
+        bits=(8, 4, 3, 2),
+    ),
+    "roofline": CostFigureKind(
+        "Throughput of the layers on an array against their arithmetic intensity, below the roofs of memory and array.",
+        roofline.data,
+        roofline.draw,
+        options=("hardware",),
+    ),
+    "storage": CostFigureKind(
+        "Bits that designs store: codes, batch norm, scales, biases, tables, padding, and activations.",
+        storage.data,
+        storage.draw,
+    ),
+    "conventions": CostFigureKind(
+        "Bit operations of a network at several widths, as the conventions of the literature count them.",
+        conventions.data,
+        conventions.draw,
+        bits=(8, 4, 3, 2),
     ),
 }

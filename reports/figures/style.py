@@ -1,6 +1,6 @@
 """One look for all figures: sizes of a two-column paper, a palette that colour-blind readers can tell apart."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +42,7 @@ RC: dict[Any, Any] = {
     "legend.handlelength": 1.6,
     "figure.facecolor": "white",
     "pdf.fonttype": 42,
+    "svg.hashsalt": "hwsim",  # names of shared shapes: the same for equal figures
     "savefig.dpi": 300,
 }
 
@@ -49,6 +50,7 @@ RC: dict[Any, Any] = {
 METADATA: Mapping[str, Mapping[str, None]] = {
     "png": {"Software": None},
     "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+    "svg": {"Creator": None, "Date": None},
 }
 
 
@@ -80,6 +82,22 @@ def look(family: str, families: list[str]) -> Look:
     return Look(family, color, marker)
 
 
+def series(names: Sequence[str], what: str) -> dict[str, Look]:
+    """Return a look for each of several lines or point clouds, by their order.
+
+    Args:
+        names: what is told apart by colour and shape.
+        what: what they are, for the message.
+
+    Raises:
+        ValueError: there are more than there are looks.
+    """
+    looks = (*((look.color, look.marker) for look in LOOKS.values()), *SPARE_LOOKS)
+    if len(names) > len(looks):
+        raise ValueError(f"a figure tells at most {len(looks)} {what} apart, got {len(names)}")
+    return {name: Look(name, *pair) for name, pair in zip(names, looks, strict=False)}
+
+
 def paper() -> AbstractContextManager[None]:
     """Return the context in which figures are drawn and saved: this style over matplotlib's defaults.
 
@@ -102,15 +120,25 @@ def arranged(drawing: Figure) -> Figure:
 
 
 def save(drawing: Figure, path: Path) -> Path:
-    """Write the figure atomically as .png or .pdf; equal figures give equal bytes.
+    """Write the figure atomically as .png, .pdf or .svg; equal figures give equal bytes.
 
     Raises:
         ValueError: the ending is another.
         OSError: the file cannot be written.
     """
-    kind = path.suffix.removeprefix(".")
-    if kind not in METADATA:
-        raise ValueError(f"a figure is saved as {' or '.join(METADATA)}, got {path.name!r}")
+    kind = picture_kind(path)
     with atomic_write(path) as temporary, paper():
         drawing.savefig(temporary, format=kind, metadata=dict(METADATA[kind]))
     return path
+
+
+def picture_kind(path: Path) -> str:
+    """Return the kind of picture that the file's ending names.
+
+    Raises:
+        ValueError: it names none that figures are saved as.
+    """
+    kind = path.suffix.removeprefix(".")
+    if kind not in METADATA:
+        raise ValueError(f"a figure is saved as {', '.join(f'.{known}' for known in METADATA)}, got {path.name!r}")
+    return kind
