@@ -7,7 +7,7 @@ from hwsim.workload import Layer, Workload, WorkloadError
 
 SCALESIM_HEADER = (
     *("Layer name", "IFMAP Height", "IFMAP Width", "Filter Height", "Filter Width"),
-    *("Channels", "Num Filter", "Stride Height", "Stride Width"),
+    *("Channels", "Num Filter", "Strides"),
 )
 
 
@@ -15,7 +15,8 @@ def to_scalesim(workload: Workload) -> str:
     """Return a SCALE-Sim topology: one line per layer with products, one per group where there are several.
 
     SCALE-Sim pads nothing: the input's extents are those that the windows span, I = (O-1) S + F, so that its output
-    sizes are the network's. Linear layers and matrix products are written as convolutions of one pixel by a row.
+    sizes are the network's. Its format has one stride for both axes; layers with two, linear layers and matrix products
+    are written as matrices: M x K pixels by a window of a whole row. Checked with SCALE-Sim 3.0.0.
     """
     lines = [row for layer in _mac_layers(workload) for row in _scalesim(layer)]
     return "".join(",".join(map(str, row)) + ",\n" for row in (SCALESIM_HEADER, *lines))
@@ -82,14 +83,13 @@ def _scalesim(layer: Layer) -> Iterator[tuple[str | int, ...]]:
     for group in range(layer.groups):
         name = f"{layer.key}.g{group}" if layer.groups > 1 else layer.key
         name = name.replace("DP", "dp").replace(",", "_")  # "DP" would mean depthwise
-        if layer.kind == "conv":
-            window = (layer.FY, layer.FX, channels, filters, *layer.strides)
-            yield name, *_span(layer), *window
+        if layer.kind == "conv" and layer.strides[0] == layer.strides[1]:
+            yield name, *_span(layer), layer.FY, layer.FX, channels, filters, layer.strides[0]
         elif layer.kind == "conv_transpose":
             pixels = layer.N * layer.IY * layer.IX
-            yield name, pixels, channels, 1, channels, 1, filters * layer.FY * layer.FX, 1, 1
+            yield name, pixels, channels, 1, channels, 1, filters * layer.FY * layer.FX, 1
         else:
-            yield name, layer.N * layer.OY * layer.OX, channels, 1, channels, 1, filters, 1, 1
+            yield name, layer.N * layer.OY * layer.OX, layer.terms, 1, layer.terms, 1, filters, 1
 
 
 def _span(layer: Layer) -> tuple[int, int]:
