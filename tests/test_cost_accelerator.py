@@ -1,6 +1,7 @@
 """The array of processing elements: known cycle counts, the closed forms against a walk through the folds, sweeps."""
 
-import tracemalloc
+import itertools
+from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
@@ -208,15 +209,24 @@ def test_cycles_and_traffic_are_additive(layers: list[Layer], design: Design) ->
     assert whole.dram.sum() == sum(run.dram.sum() for run in runs)
 
 
-def test_a_sweeps_memory_does_not_grow_with_its_length() -> None:
-    def peak(count: int) -> int:
-        precisions = (Precision("uniform", 2 + i % 7) for i in range(count))
-        tracemalloc.start()
-        for _ in sweep(literature("resnet20_a"), precisions, [Design(), Design(rows=8)]):
-            pass
-        size = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return size
+def test_a_sweep_holds_one_precision_at_a_time() -> None:
+    """It takes the next precision only when all points of the last were taken: memory does not grow with the sweep."""
+    taken = 0
 
-    peak(4)
-    assert peak(160) < 2 * peak(16)
+    def precisions() -> Iterator[Precision]:
+        nonlocal taken
+        for bits in itertools.cycle(range(2, 9)):
+            taken += 1
+            yield Precision("uniform", bits)
+
+    points = sweep(literature("resnet20_a"), precisions(), [Design(), Design(rows=8)])
+    for count in range(1, 41):
+        next(points)
+        assert taken == (count + 1) // 2
+
+
+def test_a_long_list_of_designs_is_evaluated_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    designs = [Design(rows=rows) for rows in range(1, 20)]
+    whole = list(sweep(literature("resnet20_a"), PRECISIONS[:1], designs))
+    monkeypatch.setattr("hwsim.cost.sweep.CHUNK", 4)
+    assert list(sweep(literature("resnet20_a"), PRECISIONS[:1], designs)) == whole
