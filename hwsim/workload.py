@@ -108,11 +108,11 @@ class Layer:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise WorkloadError(f"layer {self.key}: {unknown_name('kind', self.kind, KINDS)}")
-        for letter in SIZES:
-            _check_size(self.key, letter, getattr(self, letter), low=1)
-        for field, low in (("strides", 1), ("padding", 0), ("dilation", 1)):
-            for size in getattr(self, field):
-                _check_size(self.key, field, size, low)
+        sizes = [(letter, getattr(self, letter), 1) for letter in SIZES]
+        sizes += [("strides", size, 1) for size in self.strides] + [("dilation", size, 1) for size in self.dilation]
+        for what, size, low in sizes + [("padding", size, 0) for size in self.padding]:
+            if type(size) is not int or size < low:  # a bool is no size
+                raise WorkloadError(f"layer {self.key}: {what} must be an integer of at least {low}, got {size!r}")
         if self.kind in MAC_KINDS and (self.C % self.groups or self.K % self.groups):
             raise WorkloadError(f"layer {self.key}: groups={self.groups} must divide C={self.C} and K={self.K}")
         if self.kind in ("conv", "conv_transpose"):
@@ -255,11 +255,6 @@ class Workload:
         from hwsim.workloads.from_network import workload_from_network
 
         return workload_from_network(network)
-
-
-def _check_size(key: str, what: str, size: object, low: int) -> None:
-    if isinstance(size, bool) or not isinstance(size, int) or size < low:
-        raise WorkloadError(f"layer {key}: {what} must be an integer of at least {low}, got {size!r}")
 
 
 def _check_geometry(layer: Layer) -> None:

@@ -1,5 +1,6 @@
 """The array of processing elements: known cycle counts, the closed forms against a walk through the folds, sweeps."""
 
+import importlib
 import itertools
 from collections.abc import Iterator
 from itertools import product
@@ -228,5 +229,5 @@ def test_a_sweep_holds_one_precision_at_a_time() -> None:
 def test_a_long_list_of_designs_is_evaluated_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     designs = [Design(rows=rows) for rows in range(1, 20)]
     whole = list(sweep(literature("resnet20_a"), PRECISIONS[:1], designs))
-    monkeypatch.setattr("hwsim.cost.sweep.CHUNK", 4)
+    monkeypatch.setattr(importlib.import_module("hwsim.cost.sweep"), "CHUNK", 4)
     assert list(sweep(literature("resnet20_a"), PRECISIONS[:1], designs)) == whole

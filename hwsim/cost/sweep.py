@@ -1,5 +1,6 @@
 """Many designs at once: precisions x arrays, in chunks, so that memory does not grow with the sweep."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -62,9 +63,8 @@ def _totals(g: Gemms, layers: Sequence[Layer], designs: Sequence[Design]) -> lis
         run = execute(g, widths, Hardware.of(chosen), chosen[0].dataflow, chosen[0].style)
         energy = [values for values, _ in energies(layers, widths, run, chosen[0]).values()]
         for row, i in enumerate(members):
-            totals[i] = (
-                fixed | _row(run, row, designs[i]) | {"energy_pj": float(sum(values[row].sum() for values in energy))}
-            )
+            energy_pj = math.fsum(value for values in energy for value in values[row])
+            totals[i] = fixed | _row(run, row, designs[i]) | {"energy_pj": energy_pj}
     return totals
 
 

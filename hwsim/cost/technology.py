@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 from hwsim.cost.constants import TABLES, Constant, load_table
@@ -56,9 +56,7 @@ class Technology:
         Raises:
             MissingConstantError: there is no row of that name.
         """
-        power = 1 if other_bits is None else 2
-        points = [((row.bits or 1) ** power, row) for row in self._named(name)]
-        return _by_width(points, bits if other_bits is None else bits * other_bits)
+        return _operation(self, name, bits, other_bits)
 
     def access(self, name: str, bits: float, capacity_bits: int | None = None) -> Price:
         """Return the price of reading or writing `bits` of a memory: `sram_read`, `sram_write`, `dram_access`.
@@ -66,17 +64,29 @@ class Technology:
         Raises:
             MissingConstantError: there is no row of that name.
         """
-        rows = self._named(name)
+        rows = self.named(name)
         price = _by_capacity(rows, capacity_bits) if capacity_bits else Price(rows[0].value, rows[0].provenance)
         return Price(price.energy_pj * bits / (rows[0].bits or 1), price.source)
 
-    def _named(self, name: str) -> tuple[Constant, ...]:
+    def named(self, name: str) -> tuple[Constant, ...]:
+        """Return the rows of that name, by ascending size.
+
+        Raises:
+            MissingConstantError: there is none.
+        """
         if name not in self.rows:
             raise MissingConstantError(f"{self.name} has no row for {name}")
         return self.rows[name]
 
 
 TECHNOLOGIES = {name: what for name, what in TABLES.items() if what.startswith("energy")}
+
+
+@lru_cache(maxsize=4096)
+def _operation(technology: Technology, name: str, bits: int, other_bits: int | None) -> Price:
+    power = 1 if other_bits is None else 2
+    points = [((row.bits or 1) ** power, row) for row in technology.named(name)]
+    return _by_width(points, bits if other_bits is None else bits * other_bits)
 
 
 def _by_width(points: list[tuple[int, Constant]], size: int) -> Price:
