@@ -74,8 +74,10 @@ def check_export(
     """Run the fake-quantized model and its integer network on the same images, shape (N, C, H, W), and compare.
 
     Raises:
-        ValueError: the images do not fit the network.
+        ValueError: there are no images, or they do not fit the network.
     """
+    if not len(images):
+        raise ValueError("the export is checked on images, got none")
     was_training = model.training
     model.eval()
     total = ExportCheck(0, 0, 0, 0, tuple(_fresh(layer) for layer in network.layers))
