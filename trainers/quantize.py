@@ -57,7 +57,7 @@ class QuantizationConfig:
     def weight_options(self) -> dict[str, Any]:
         """The options of the weights' format that differ from its defaults."""
         options = {"exponents": self.exponents, "extended": self.extended}
-        return {name: value for name, value in options.items() if value}
+        return {name: value for name, value in options.items() if value is not None and value is not False}
 
     def for_layer(self, name: str, is_outer: bool) -> "QuantizationConfig":
         """Return the configuration of one layer; `is_outer` says that it is the network's first or last."""

@@ -1,9 +1,12 @@
 """One design from training to record: train, export to integers, check the promises, count the cost."""
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,13 @@ from hwsim.network import Network
 from hwsim.network_file import save_network
 from trainers.config import TrainConfig
 from trainers.evaluate import as_inputs
-from trainers.export import ExportConfig, export
+from trainers.export import ExportConfig, export, layer_multiplier
+from trainers.layers import quant_layers
 from trainers.loop import train
+from trainers.models import make_model
 from trainers.progress import Progress
 from trainers.promises import ExportCheck, check_export
+from trainers.quantize import swap_layers
 from trainers.record import TrainedRun, finish
 from trainers.trace import trace_workload
 
@@ -38,6 +44,7 @@ def run_design(
     Raises:
         ValueError, FileNotFoundError: as `train` and `export`.
     """
+    check_design(config)
     run = train(config, run_dir, progress)
     if run.is_finished:
         return run.record
@@ -51,12 +58,29 @@ def run_design(
     return finish(run, measurements(network, check))
 
 
+def check_design(config: TrainConfig) -> None:
+    """Check, before anything is trained, that the network can be built, quantized and exported to multipliers.
+
+    Raises:
+        ValueError: a name, an option or a number is not one of those allowed; the message names it.
+    """
+    with torch.random.fork_rng(devices=[]):
+        model = make_model(config.model, **config.model_options)
+    if config.is_quantized:
+        for name, layer in quant_layers(swap_layers(model, config.quantization, ())).items():
+            layer_multiplier(name, layer, hardware(config))
+
+
+def hardware(config: TrainConfig) -> ExportConfig:
+    """Return the hardware that a run is exported to."""
+    return ExportConfig(fraction_bits=config.fraction_bits, layout=config.layout)
+
+
 def export_run(run: TrainedRun) -> Network:
     """Return the integer network of a trained run."""
     config = run.config
-    hardware = ExportConfig(fraction_bits=config.fraction_bits, layout=config.layout)
     origin = {"run_id": config.run_id, "data": config.data, "model": config.model, "design": config.design}
-    return export(run.model, run.dataset.image_shape, hardware, config.run_id, {**origin, "seed": config.seed})
+    return export(run.model, run.dataset.image_shape, hardware(config), config.run_id, {**origin, "seed": config.seed})
 
 
 def check_run(run: TrainedRun, network: Network) -> ExportCheck:
@@ -91,30 +115,54 @@ def run_study(
     workers: int = 1,
     on_done: Callable[[dict[str, Any]], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the records of many designs, each in its own folder, computed by several processes at once.
+    """Return the records of many designs, in their order, each computed in its own folder by one of several processes.
 
-    A quantized design starts from the run named by its `init`, so float designs run first. on_done gets each record.
+    A quantized design starts from the run named by its `init`, so float designs run first. on_done gets each record
+    as soon as it is there.
 
     Raises:
         ValueError, FileNotFoundError: as `run_design`; what is finished stays finished.
+        ChildProcessError: one of the processes was killed.
     """
-    records = []
+    for config in configs:
+        check_design(config)
+    records = {}
     for wave in ([c for c in configs if not c.is_quantized], [c for c in configs if c.is_quantized]):
         for record in _run_wave(wave, Path(folder), workers):
-            records.append(record)
+            records[record["run_id"]] = record
             if on_done:
                 on_done(record)
-    return records
+    return [records[config.run_id] for config in configs]
 
 
 def _run_wave(configs: Sequence[TrainConfig], folder: Path, workers: int) -> Iterator[dict[str, Any]]:
     if workers == 1:
         yield from (run_design(config, folder / config.run_id) for config in configs)
         return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-    try:
+    with worker_pool(workers) as pool:
         futures = [pool.submit(run_design, config, folder / config.run_id) for config in configs]
         for future in as_completed(futures):
             yield future.result()
+
+
+@contextmanager
+def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Yield a pool of processes that end with what they are doing, or at once if this process is interrupted.
+
+    Raises:
+        ChildProcessError: one of them was killed.
+    """
+    others = set(active_children())
+    pool = ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+    )
+    try:
+        yield pool
+    except BrokenProcessPool as error:
+        raise ChildProcessError("a training process was killed; run again to continue, with fewer workers") from error
+    except (KeyboardInterrupt, GeneratorExit):
+        for process in {*active_children()} - others:
+            process.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
