@@ -5,6 +5,7 @@ from typing import Any
 import engine_checks
 import numpy as np
 import pytest
+import torch
 from engine_checks import both
 
 from hwsim.accumulator import Accumulator
@@ -193,15 +194,18 @@ def test_wrapping_back_into_range_is_no_overflow() -> None:
     assert both(network, np.array([[1.0, 1, 1], [1, 1, 0]])).overflows == {"layer": 1}
 
 
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")  # of switching oneDNN on and off
+@pytest.mark.parametrize("onednn", [True, False])
 @pytest.mark.parametrize("batch", [1, 2, 16, 17])
 @pytest.mark.parametrize("groups", [1, 4])
-def test_no_fast_transform_touches_3_by_3_convolutions(batch: int, groups: int) -> None:
-    """Winograd's transform rounds, which large odd sums show; one thread picks NNPACK where it is allowed."""
+def test_no_fast_transform_touches_3_by_3_convolutions(batch: int, groups: int, onednn: bool) -> None:
+    """Winograd's transform rounds, which large odd sums show; without oneDNN, a batch of 16 would go to NNPACK."""
     rng = np.random.default_rng(batch)
     multiplier = multiplier_for(Uniform(8), Uniform(8, signed=False))
-    weight = rng.choice([0x7F, 0x81, 0x7D, 3], (16, 32 // groups, 3, 3))
+    weight = rng.choice([0x7F, 0x81, 0x7D, 3], (16, 16 // groups, 3, 3))
     options = {"padding": (1, 1), "groups": groups}
-    network = single_layer(Conv, (32, 16, 16), weight, multiplier, **options)
-    pixels = rng.integers(0, 128, (batch, 32, 16, 16)) * 2.0 + 1
-    _, path = sums(network, pixels)
+    network = single_layer(Conv, (16, 8, 8), weight, multiplier, **options)
+    pixels = rng.integers(0, 128, (batch, 16, 8, 8)) * 2.0 + 1
+    with torch.backends.mkldnn.flags(enabled=onednn):
+        _, path = sums(network, pixels)
     assert path == "float32"

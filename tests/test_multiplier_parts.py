@@ -41,6 +41,14 @@ def test_operations_count_what_each_code_costs(multiplier: Multiplier) -> None:
         assert multiplier.operations(codes) == {"shift": shifts, "table_read": reads}
 
 
+@every_small
+def test_parts_are_counted_in_whole_numbers(multiplier: Multiplier) -> None:
+    for part in multiplier.parts():
+        assert isinstance(part.quantity, int)
+        assert isinstance(part.bits, int)
+        assert min(part.quantity, part.bits) >= 0
+
+
 def test_operations_of_single_codes() -> None:
     full = LookupTableMultiplier(PowerOfSqrtTwo(3), Uniform(3), 6, "full")
     shared = LookupTableMultiplier(PowerOfSqrtTwo(3), Uniform(3), 6, "shared")
