@@ -99,3 +99,13 @@ def test_a_folder_without_write_permission_is_an_os_error(tmp_path: Path) -> Non
     with pytest.raises(PermissionError), atomic_write(tmp_path / "x"):
         pass
     tmp_path.chmod(0o700)
+
+
+def test_the_content_is_on_disk_before_the_old_file_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x"
+    path.write_text("old")
+    seen: list[tuple[int, str]] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: seen.append((os.fstat(handle).st_size, path.read_text())))
+    with atomic_write(path) as temporary:
+        temporary.write_text("content")
+    assert seen == [(7, "old")]

@@ -4,12 +4,15 @@ import bisect
 import json
 import math
 import re
+from decimal import Decimal
+from fractions import Fraction
 from functools import cache
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from exact_values import (
+    DIGITS,
     Exact,
     as_decimal,
     code_width,
@@ -24,6 +27,7 @@ from hypothesis import strategies as st
 from numpy.typing import DTypeLike
 
 from hwsim.formats import FORMATS, Format, PowerOfSqrtTwo, PowerOfTwo, Uniform, format_from_dict, make_format
+from hwsim.formats.root2 import Root2
 
 NARROWED: list[Format] = [
     PowerOfTwo(4, exponents=1),
@@ -243,3 +247,18 @@ def test_formats_are_values() -> None:
     assert len(set(FORMATS_UP_TO_8_BITS)) == len(FORMATS_UP_TO_8_BITS)
     assert sorted(FORMATS) == ["post", "pot", "uniform"]
     assert all(cls.name == name for name, cls in FORMATS.items())
+
+
+def test_ceil_of_p_plus_q_sqrt2_is_the_smallest_float_not_below() -> None:
+    rng = np.random.default_rng(0)
+    for p, q in rng.integers(-(2**40), 2**40, (300, 2)).tolist():
+        exact = DIGITS.add(Decimal(p), DIGITS.multiply(Decimal(q), DIGITS.sqrt(Decimal(2))))
+        number = Root2(Fraction(p, 2**7), Fraction(q, 2**7))
+        ceil = number.ceil()
+        assert Decimal(math.nextafter(ceil, -math.inf)) * 2**7 < exact <= Decimal(ceil) * 2**7
+        assert number.at_most(ceil)
+        assert not number.at_most(math.nextafter(ceil, -math.inf))
+        assert number.is_rational == (q == 0)
+    assert Root2(Fraction(1, 3), Fraction(0)).ceil() >= Fraction(1, 3) > math.nextafter(1 / 3, 0)
+    assert Root2.power(-3) == Root2(Fraction(0), Fraction(1, 4))
+    assert Root2.power(4) == Root2(Fraction(4), Fraction(0))
