@@ -1,5 +1,6 @@
 """The report of a study: every table and every figure, as files."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -42,7 +43,12 @@ def write_report(run_folder: str | Path, out: str | Path | None = None) -> list[
 def draw_figure(kind: FigureKind, study: Study) -> tuple[Figure, pd.DataFrame]:
     """Return one figure of a study and the numbers that it shows."""
     numbers = kind.data(study)
-    return style.arranged(kind.draw(numbers)), numbers
+    return draw_numbers(kind.draw, numbers), numbers
+
+
+def draw_numbers(draw: Callable[[pd.DataFrame], Figure], numbers: pd.DataFrame) -> Figure:
+    """Return the figure of these numbers, ready to be saved."""
+    return style.arranged(draw(numbers))
 
 
 def write_table(table: Table, folder: Path) -> list[Path]:
@@ -55,7 +61,16 @@ def write_table(table: Table, folder: Path) -> list[Path]:
 def write_figure(name: str, drawing: Figure, numbers: pd.DataFrame, folder: Path) -> list[Path]:
     """Write one figure as PNG and PDF, and the numbers that it shows as CSV; return the paths."""
     pictures = [style.save(drawing, folder / f"{name}{ending}") for ending in FIGURE_ENDINGS]
-    return [*pictures, _write(folder / f"{name}.csv", numbers.to_csv(index=False, lineterminator="\n"))]
+    return [*pictures, write_numbers(numbers, folder / f"{name}.csv")]
+
+
+def write_numbers(numbers: pd.DataFrame, path: Path) -> Path:
+    """Write the numbers that a figure shows as CSV, exactly, and return the path.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    return _write(path, numbers.to_csv(index=False, lineterminator="\n"))
 
 
 def _write(path: Path, text: str) -> Path:

@@ -9,6 +9,7 @@ from hwsim.cli.accelerator import accelerator
 from hwsim.cli.catalogue import formats, multipliers
 from hwsim.cli.cost import bops, cost, storage
 from hwsim.cli.demo import demo
+from hwsim.cli.figure import figure
 from hwsim.cli.overhead import overhead, tables
 from hwsim.cli.report import report
 from hwsim.cli.simulate import simulate
@@ -24,7 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS = (
-    *(demo, formats, multipliers, train, simulate, report),
+    *(demo, formats, multipliers, train, simulate, report, figure),
     *(workload, cost, bops, storage, overhead, tables, accelerator),
 )
 for command in COMMANDS:

@@ -71,7 +71,7 @@ class CostFigureKind:
         draw: the figure of such numbers.
         options: the keyword options of `data`: quantity (a name), hardware (arrays), bits (widths that the figure goes
             through by itself; the workloads are networks, not designs).
-        bits: widths that show what it is about, where the workloads have no formats of their own.
+        bits: the widths of the designs that show what it is about, where a network has no formats of its own.
     """
 
     caption: str
@@ -93,7 +93,6 @@ COST_FIGURES: Mapping[str, CostFigureKind] = {
         overhead.data,
         overhead.draw,
         options=("bits",),
-        bits=(8, 4, 3, 2),
     ),
     "roofline": CostFigureKind(
         "Throughput of the layers on an array against their arithmetic intensity, below the roofs of memory and array.",

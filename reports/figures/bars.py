@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
+from reports.figures import style
+
 NAMES: Mapping[str, str] = {"dram": "DRAM", "table_read": "table read"}  #: Parts that a legend calls otherwise.
 
 #: Axis unit -> (unit that is shown, its size): ticks carry the prefix, as in 20µ on an axis in J.
@@ -42,7 +44,7 @@ def draw(axes: Axes, table: pd.DataFrame, colors: Mapping[str, str], fontsize: f
             places, table[part], 0.78, left=left, color=colors[part], edgecolor="white", linewidth=0.2, label=part
         )
         left = left + table[part].to_numpy()
-    axes.set_yticks(places, list(table.index), fontsize=fontsize)
+    axes.set_yticks(places, [style.wrapped(name) for name in table.index], fontsize=fontsize)
     axes.set_ylim(-len(table) + 0.4, 0.6)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)

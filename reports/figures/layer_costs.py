@@ -150,7 +150,7 @@ def data(
     if quantity not in QUANTITIES:
         raise unknown_name("quantity", quantity, QUANTITIES)
     if hardware and not QUANTITIES[quantity].on_array:
-        raise ValueError(f"{quantity} does not depend on the array; only the energy with memory accesses does")
+        raise ValueError(f"the quantity {quantity} does not depend on the array; energy does")
     _check_designs(designs)
     arrays = list(hardware or [Design()])
     rows = [
@@ -209,12 +209,12 @@ def draw(costs: pd.DataFrame) -> Figure:
         raise ValueError(f"costs per layer are drawn for at most {MAX_PANELS} designs, got {len(panels)}")
     width = style.COLUMN_WIDTH_IN if len(panels) == 1 else style.PAGE_WIDTH_IN
     with style.paper():
-        drawing = style.figure(width, 1.0 + LAYER_HEIGHT_IN * shown["layer"].nunique())
+        drawing = style.figure(width, 1.15 + LAYER_HEIGHT_IN * shown["layer"].nunique())
         spaces = {"wspace": 0.06}  # so that the last number of a panel does not touch the next one's first
         grid = drawing.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False, gridspec_kw=spaces)[0]
         for axes, (name, rows) in zip(grid, panels, strict=True):
             bars.draw(axes, bars.stacked(rows, "layer", quantity.colors), quantity.colors, LAYER_FONT)
-            axes.set_title(str(name))
+            axes.set_title("\n".join(map(style.wrapped, str(name).split("\n"))))
         _label(drawing, grid[0], costs, quantity)
         parts = [part for part in quantity.colors if (shown.loc[shown["part"] == part, "value"] > 0).any()]
         _legend(drawing, parts, quantity)

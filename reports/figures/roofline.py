@@ -178,7 +178,7 @@ def _name_peaks(axes: Axes, points: pd.DataFrame) -> None:
     names = {peak: ", ".join(sorted(group.unique())) for peak, group in widths.groupby(points["peak"])}
     side = axes.secondary_yaxis("right")
     side.set_yticks(list(names), [f"{peak:g} ({name})" if several else f"{peak:g}" for peak, name in names.items()])
-    side.set_ylabel("peak of the array [MAC/cycle]" + (" (at bits)" if several else ""))
+    side.set_ylabel("peak of the array [MAC/cycle]" + ("\n(bits of weights x activations)" if several else ""))
     side.minorticks_off()
     side.spines["right"].set_visible(False)
 

@@ -16,7 +16,8 @@ from reports.figures.layer_costs import STORAGE_COLORS
 ACTIVATION_COLORS = {"peak": "#cc79a7", "all inputs of products": "#666666"}
 ACTIVATIONS = {"activation_peak_bits": "peak", "activation_bits": "all inputs of products"}
 COLUMNS = ["design", "quantity", "part", "value", "unit", "convention"]
-BAR_HEIGHT_IN = 0.17
+LINE_HEIGHT_IN = 0.11
+FONT = 6.5
 INVISIBLE = 0.02  #: of the widest bar: what is narrower is written, since it cannot be seen
 
 
@@ -40,9 +41,10 @@ def draw(stored: pd.DataFrame) -> Figure:
     beside = parameters[parameters["part"] != "codes"]
     activations = stored[stored["quantity"] != "storage_bits"]
     with style.paper():
-        drawing = style.figure(height_in=2.3 + 3 * BAR_HEIGHT_IN * stored["design"].nunique())
+        lines = [1 + style.wrapped(name).count("\n") for name in stored["design"].unique()]
+        drawing = style.figure(height_in=2.4 + 3 * LINE_HEIGHT_IN * len(lines) * (0.6 + max(lines)))
         whole, small, live = drawing.subplots(3, 1)
-        _stack(whole, parameters, f"parameters [bit], {parameters['convention'].iloc[0]}")
+        _stack(whole, parameters, f"parameters [bit]\n({parameters['convention'].iloc[0]})")
         _write_invisible(small, _stack(small, beside, "parameters without the codes [bit]"))
         _activations(live, activations)
         drawing.legend(handles=live.containers, loc="outside lower center", ncols=2, handlelength=1)
@@ -60,7 +62,7 @@ def draw(stored: pd.DataFrame) -> Figure:
 def _stack(axes: Axes, rows: pd.DataFrame, label: str) -> pd.DataFrame:
     """Draw the bars, and return what they show."""
     table = bars.stacked(rows, "design", STORAGE_COLORS)
-    bars.draw(axes, table, STORAGE_COLORS, style.RC["ytick.labelsize"])
+    bars.draw(axes, table, STORAGE_COLORS, FONT)
     bars.scale(axes, "bit")
     axes.set_xlabel(label)
     return table
@@ -86,7 +88,7 @@ def _activations(axes: Axes, rows: pd.DataFrame) -> None:
         values = rows[rows["part"] == kind].set_index("design")["value"].reindex(designs)
         places = -np.arange(len(designs)) + 0.39 - (step + 0.5) * height
         axes.barh(places, values, height, color=ACTIVATION_COLORS[kind], label=kind)
-    axes.set_yticks(-np.arange(len(designs)), designs)
+    axes.set_yticks(-np.arange(len(designs)), [style.wrapped(name) for name in designs], fontsize=FONT)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
     bars.scale(axes, "bit")

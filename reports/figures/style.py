@@ -1,5 +1,6 @@
 """One look for all figures: sizes of a two-column paper, a palette that colour-blind readers can tell apart."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from hwsim.files import atomic_write
 
 COLUMN_WIDTH_IN = 3.5  #: one column of an IEEE or ACM page
 PAGE_WIDTH_IN = 7.16  #: both columns
+
+NAME_WIDTH = 22  #: characters of a design's name on one line
 
 BLACK, GREY, LIGHT = "#000000", "#666666", "#c8c8c8"
 
@@ -96,6 +99,11 @@ def series(names: Sequence[str], what: str) -> dict[str, Look]:
     if len(names) > len(looks):
         raise ValueError(f"a figure tells at most {len(looks)} {what} apart, got {len(names)}")
     return {name: Look(name, *pair) for name, pair in zip(names, looks, strict=False)}
+
+
+def wrapped(name: str) -> str:
+    """Return the name of a design on lines that a column has room for."""
+    return textwrap.fill(name, NAME_WIDTH)
 
 
 def paper() -> AbstractContextManager[None]:

@@ -1,0 +1,170 @@
+"""`hwsim figure`: one figure of what networks cost, or of a study, as a file."""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hwsim.cli.designs import (
+    ActBitsOption,
+    BitsListOption,
+    ExponentsOption,
+    FirstLastOption,
+    WeightsOption,
+    designs,
+)
+from hwsim.cli.options import parse_bits
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from hwsim.cost import Design
+    from hwsim.workload import Workload
+    from reports.figures import CostFigureKind
+
+SourcesArgument = Annotated[
+    list[str],
+    typer.Argument(
+        help="Networks of the literature (resnet18, mobilenetv2, ...), trained .safetensors networks, or lists of "
+        "layers in .csv or .onnx. For a figure of a study the folder of its runs.",
+        metavar="NETWORK...",
+    ),
+]
+QuantityOption = Annotated[
+    str | None, typer.Option(help="Of layer-costs: operations (default), energy, arithmetic, bops, storage.")
+]
+ArrayOption = Annotated[
+    str | None, typer.Option(help="Of roofline and energy: rows x columns; several separated by commas.")
+]
+DataflowOption = Annotated[str | None, typer.Option(help="Of roofline and energy: os, ws, is; several by commas.")]
+StyleOption = Annotated[
+    str | None, typer.Option(help="Of roofline and energy: native, fixed8, stripes, bitfusion, bitsystolic.")
+]
+FIRST_LAST = "8"  #: Unless it is said otherwise.
+PRECISION = ("weights", "bits", "act_bits", "exponents", "first_last")
+HARDWARE = {"array": "32x32", "dataflow": "os", "style": "native"}  #: What is taken where only another is given.
+
+Options = Mapping[str, Any]
+
+
+def figure(
+    name: Annotated[str, typer.Argument(help="One of the figures named above.", metavar="NAME")],
+    networks: SourcesArgument,
+    out: Annotated[Path, typer.Option(help="The picture: a .pdf, .png or .svg file.", metavar="FILE")],
+    data: Annotated[Path | None, typer.Option(help="A .csv file for the numbers shown.", metavar="FILE")] = None,
+    weights: WeightsOption = None,
+    bits: BitsListOption = None,
+    act_bits: ActBitsOption = None,
+    exponents: ExponentsOption = None,
+    first_last: FirstLastOption = FIRST_LAST,
+    quantity: QuantityOption = None,
+    array: ArrayOption = None,
+    dataflow: DataflowOption = None,
+    style: StyleOption = None,
+) -> None:
+    """Draw one figure of what networks cost, or of a study.
+
+    Of costs, without training anything: layer-costs (a bar per layer, stacked by part), overhead (of ASQ's adapters, in
+    several networks), roofline, storage, conventions (of counting bit operations).
+
+    Of a study, from the folder of its runs: accuracy-bops, accuracy-storage, levels, table-error.
+
+    Example: hwsim figure roofline resnet18 --bits 8,4 --array 32x32 --out roofline.pdf
+    """
+    import sys
+
+    from reports.figures import COST_FIGURES
+    from reports.figures.style import picture_kind, save
+    from reports.report import write_numbers
+
+    picture_kind(out)
+    if data and data.suffix != ".csv":
+        raise ValueError(f"the numbers of a figure are saved as .csv, got {data.name!r}")
+    precision = dict(zip(PRECISION, (weights, bits, act_bits, exponents, first_last), strict=True))
+    hardware = dict(zip(HARDWARE, (array, dataflow, style), strict=True))
+    given = _given({**precision, **hardware, "quantity": quantity})
+    draw = _cost_figure if name in COST_FIGURES else _study_figure
+    drawing, numbers = draw(name, networks, given)
+    written = [save(drawing, out), *([write_numbers(numbers, data)] if data else [])]
+    for path in written:
+        print(path, file=sys.stderr)
+
+
+def _given(options: Options) -> Options:
+    """Return the options that say something: not left out, and not what is so anyway."""
+    kept = {option: value for option, value in options.items() if value is not None}
+    return {option: value for option, value in kept.items() if (option, value) != ("first_last", FIRST_LAST)}
+
+
+def _cost_figure(name: str, sources: Sequence[str], given: Options) -> "tuple[Figure, pd.DataFrame]":
+    from reports.figures import COST_FIGURES
+    from reports.report import draw_numbers
+
+    kind = COST_FIGURES[name]
+    precision = ("bits",) if "bits" in kind.options else PRECISION
+    hardware = tuple(HARDWARE) if "hardware" in kind.options else ()
+    _check_options(name, given, (*precision, *hardware, *kind.options))
+    options = {option: given[option] for option in kind.options if option in given}
+    if any(option in given for option in HARDWARE):
+        options["hardware"] = _hardware(given)
+    if "bits" in options:
+        options["bits"] = parse_bits(given["bits"])
+    numbers = kind.data(_workloads(kind, sources, given), **options)
+    return draw_numbers(kind.draw, numbers), numbers
+
+
+def _study_figure(name: str, sources: Sequence[str], given: Options) -> "tuple[Figure, pd.DataFrame]":
+    from hwsim.errors import unknown_name
+    from reports.figures import COST_FIGURES, FIGURES
+    from reports.records import load_study
+    from reports.report import draw_figure
+
+    if name not in FIGURES:
+        raise unknown_name("figure", name, (*COST_FIGURES, *FIGURES))
+    _check_options(name, given, ())
+    if len(sources) != 1:
+        raise ValueError(f"the figure {name} takes one folder of runs, got {len(sources)}")
+    return draw_figure(FIGURES[name], load_study(sources[0]))
+
+
+def _check_options(name: str, given: Options, taken: Sequence[str]) -> None:
+    for option in given:
+        if option not in taken:
+            raise ValueError(f"the figure {name} does not take --{option.replace('_', '-')}")
+
+
+def _hardware(given: Options) -> "list[Design]":
+    from hwsim.cost import Design
+    from hwsim.cost.design import parse_array
+
+    chosen = [str(given.get(option, default)).split(",") for option, default in HARDWARE.items()]
+    return [Design(*parse_array(size), flow, kind) for size, flow, kind in product(*chosen)]
+
+
+def _workloads(kind: "CostFigureKind", sources: Sequence[str], given: Options) -> "dict[str, Workload]":
+    """Return what is drawn by name: the networks where the figure goes through the widths itself, else designs."""
+    from hwsim.workloads import load_workload
+
+    precision = {option: given.get(option) for option in PRECISION}
+    workloads: dict[str, Workload] = {}
+    for source in sources:
+        workload = load_workload(source)
+        found = {workload.name: workload}
+        if "bits" not in kind.options:
+            found = _designs(source, workload, kind, precision)
+        for name, design in found.items():
+            label = name if len(sources) == 1 or name == workload.name else f"{workload.name} {name}"
+            if label in workloads:
+                raise ValueError(f"two designs of the figure are called {label}")
+            workloads[label] = design
+    return workloads
+
+
+def _designs(source: str, workload: "Workload", kind: "CostFigureKind", precision: Options) -> "dict[str, Workload]":
+    has_formats = any(layer.multiplier for layer in workload.mac_layers)
+    if precision["bits"] is None and kind.bits and (precision["weights"] or not has_formats):
+        precision = {**precision, "bits": ",".join(map(str, kind.bits))}
+    return designs(source, **{**precision, "first_last": precision["first_last"] or FIRST_LAST})
