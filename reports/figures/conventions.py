@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator
 
 from hwsim.cost import CostTable
 from hwsim.cost.bops import CONVENTIONS, all_bops
@@ -100,11 +99,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, column: str) -> None:
     for convention in [name for name in CONVENTIONS if (rows["convention"] == name).any()]:
         chosen = rows[rows["convention"] == convention].sort_values("bits")
         axes.plot(chosen["bits"], chosen[column], label=convention, **LOOKS[convention])
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if high < 8 * low else (1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}"))
-    axes.minorticks_off()
+    style.log_scale(axes)
 
 
 def _name_other_units(axes: Axes, counted: pd.DataFrame) -> None:

@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator
 
 from hwsim.cost import overhead
 from hwsim.cost.overhead import HONEST, TABLE1
@@ -67,7 +66,7 @@ def draw(overheads: pd.DataFrame) -> Figure:
             axes.set_ylabel(f"{title} added [%]")
         grid[-1].set_xticks(sorted(overheads["bits"].unique()))
         grid[-1].set_xlabel("bits of weights and activations")
-        _legends(drawing, looks)
+        _legends(drawing, looks, doubled=overheads["value"].max() > DOUBLE)
     return drawing
 
 
@@ -85,17 +84,15 @@ def _panel(axes: Axes, rows: pd.DataFrame, looks: Mapping[str, style.Look]) -> N
             label=f"{network}, {convention}",
             **face,
         )
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(numticks=6))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda percent, _: f"{percent:g}"))
-    axes.minorticks_off()
+    style.log_scale(axes)
     if rows["value"].max() > DOUBLE:
         axes.axhline(DOUBLE, color=style.GREY, linewidth=0.8, linestyle=":", zorder=1)
 
 
-def _legends(drawing: Figure, looks: Mapping[str, style.Look]) -> None:
+def _legends(drawing: Figure, looks: Mapping[str, style.Look], doubled: bool) -> None:
     names = [Line2D([], [], color=look.color, marker=look.marker, label=look.label) for look in looks.values()]
     lines = [Line2D([], [], color=style.BLACK, ls=line.style, label=line.label) for line in CONVENTIONS.values()]
-    lines.append(Line2D([], [], color=style.GREY, ls=":", linewidth=0.8, label="as much as the network itself"))
+    if doubled:
+        lines.append(Line2D([], [], color=style.GREY, ls=":", linewidth=0.8, label="as much as the network itself"))
     drawing.legend(handles=names, loc="outside upper center", ncols=3)
     drawing.legend(handles=lines, loc="outside lower center", handlelength=2.4)

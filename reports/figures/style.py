@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.style
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from hwsim.files import atomic_write
 
@@ -99,6 +101,16 @@ def series(names: Sequence[str], what: str) -> dict[str, Look]:
     if len(names) > len(looks):
         raise ValueError(f"a figure tells at most {len(looks)} {what} apart, got {len(names)}")
     return {name: Look(name, *pair) for name, pair in zip(names, looks, strict=False)}
+
+
+def log_scale(axes: Axes) -> None:
+    """Make the vertical axis logarithmic, with as many labels as its range needs, written as plain numbers."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    steps = (1, 1.5, 2, 3, 5, 7) if high < 8 * low else (1, 2, 5) if high < 200 * low else (1,)
+    axes.yaxis.set_major_locator(LogLocator(subs=steps, numticks=8))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.minorticks_off()
 
 
 def wrapped(name: str) -> str:
