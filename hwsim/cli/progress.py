@@ -1,4 +1,8 @@
-"""Progress on stderr: a bar with rate and time left on a terminal, plain lines elsewhere."""
+"""Progress on stderr: a bar with rate and time left on a terminal, plain lines elsewhere.
+
+Work may have been done before, in an earlier attempt, and the first unit takes the start-up besides: the rate counts
+from the first report on.
+"""
 
 import sys
 import time
@@ -30,38 +34,49 @@ def _bar(title: str, total: float, unit: str) -> Iterator[Advance]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    start = time.monotonic()
+    pace = Pace(unit)
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=total, rate="", note="")
 
         def advance(done: float, note: str = "") -> None:
-            bar.update(task, completed=done, rate=_rate(done, start, unit), note=note)
+            bar.update(task, completed=done, rate=pace.text(pace.measured(done)), note=note)
 
         yield advance
 
 
 @contextmanager
 def _lines(title: str, total: float, unit: str) -> Iterator[Advance]:
-    start = time.monotonic()
-    last = start
+    pace = Pace(unit)
+    last = time.monotonic()
 
     def advance(done: float, note: str = "") -> None:
         nonlocal last
-        now = time.monotonic()
-        if now - last < SECONDS_BETWEEN_LINES and done < total:
+        rate = pace.measured(done)
+        if time.monotonic() - last < SECONDS_BETWEEN_LINES and done < total:
             return
-        last = now
-        left = (total - done) * (now - start) / done if done else float("nan")
-        rate = _rate(done, start, unit)
-        print(
-            f"{title}: {done:g}/{total:g} {unit}, {rate}, {left:.0f} s left {note}".rstrip(),
-            file=sys.stderr,
-            flush=True,
-        )
+        last = time.monotonic()
+        left = f"{(total - done) / rate:.0f} s left" if rate and done < total else ""
+        parts = [f"{title}: {done:g}/{total:g} {unit}", pace.text(rate), left, note]
+        print(", ".join(part for part in parts if part), file=sys.stderr, flush=True)
 
     yield advance
 
 
-def _rate(done: float, start: float, unit: str) -> str:
-    seconds = max(time.monotonic() - start, 1e-9)
-    return f"{done / seconds:.3g} {unit}/s"
+class Pace:
+    """How many units are done per second, from the first report on."""
+
+    def __init__(self, unit: str) -> None:
+        self.unit = unit
+        self.first: tuple[float, float] | None = None  #: When the first report came, and what was done by then.
+
+    def measured(self, done: float) -> float | None:
+        """Take a report and return the rate; None with the first one."""
+        now = time.monotonic()
+        if self.first is None:
+            self.first = now, done
+        then, before = self.first
+        return (done - before) / (now - then) if done > before and now > then else None
+
+    def text(self, rate: float | None) -> str:
+        """Return the rate with its unit, "" if there is none."""
+        return "" if rate is None else f"{rate:.3g} {self.unit}/s"
