@@ -1,6 +1,7 @@
 """Real data and checkpoints for the tests that want them."""
 
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,21 @@ def cifar10_folder(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) 
     unpack = runpy.run_path(str(shared_data / "unpack_cifar10.py"))["main"]
     unpack(str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two runs of one epoch, a float and a POST network; nothing may be changed in it."""
+    from trainers.config import TrainConfig
+    from trainers.study import run_study
+
+    folder = tmp_path_factory.mktemp("tiny_study")
+    baseline = TrainConfig(study="tiny", epochs=1, batch_size=512)
+    run_study([baseline, replace(baseline, weights="post", bits=3, init=baseline.run_id)], folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_network(tiny_study: Path) -> Path:
+    """The file of the tiny study's integer network."""
+    return tiny_study / "digits-digits_resnet-post-w3a3-s0" / "network.safetensors"

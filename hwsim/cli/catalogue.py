@@ -12,14 +12,17 @@ if TYPE_CHECKING:
     from hwsim.multipliers import Multiplier
     from hwsim.output import Row
 
+ExponentsOption = Annotated[
+    int | None,
+    typer.Option(help="Magnitudes of pot and post, or all where a code has fewer (default: all, at most 15)."),
+]
+
 DEFAULT_EXPONENTS = 15  #: Most exponents shown unless asked for: all of 8-bit POT would make 135-bit products.
 
 
 def formats(
     bits: BitsOption = "2,3,4",
-    exponents: Annotated[
-        int | None, typer.Option(help="Magnitudes of pot and post (default: all, at most 15).")
-    ] = None,
+    exponents: ExponentsOption = None,
     output: FormatOption = Output.table,
 ) -> None:
     """List the number formats: what their codes mean.
@@ -35,23 +38,25 @@ def formats(
 def multipliers(
     bits: BitsOption = "2,3,4,8",
     act_bits: Annotated[int | None, typer.Option(help="Activation bits (default: as many as the weight has).")] = None,
-    exponents: Annotated[
-        int | None, typer.Option(help="Magnitudes of pot and post (default: all, at most 15).")
-    ] = None,
+    exponents: ExponentsOption = None,
     fraction_bits: Annotated[int, typer.Option(help="Fraction bits of the look-up table.")] = 6,
+    parts: Annotated[bool, typer.Option("--parts", help="One row per part of each circuit instead.")] = False,
     output: FormatOption = Output.table,
 ) -> None:
     """List the multiplier circuits: product width, table, error, parts.
 
-    Errors are in units of the product's last bit. Activations are unsigned.
+    Errors are in units of the product's last bit. Activations are
+    unsigned.
 
     Example: hwsim multipliers --bits 3,4 --format csv
     """
     from hwsim.output import write
 
-    widths = parse_bits(bits, 2, 8)
-    rows = [_multiplier_row(m) for b in widths for m in _multipliers(b, act_bits or b, exponents, fraction_bits)]
-    write(rows, output, title="Multipliers", units={"max_error": "LSB", "product": "bits", "table": "bits"})
+    widths = [(b, b if act_bits is None else act_bits) for b in parse_bits(bits, 2, 8)]
+    circuits = [m for pair in widths for m in _multipliers(*pair, exponents, fraction_bits)]
+    rows = [row for m in circuits for row in (_part_rows(m) if parts else [_multiplier_row(m)])]
+    title = "Parts of the multipliers" if parts else "Multipliers"
+    write(rows, output, title=title, units={"max_error": "LSB", "product": "bits", "table": "bits"})
 
 
 def _formats(bits: int, exponents: int | None) -> "Iterator[Format]":
@@ -109,18 +114,27 @@ def _variant(fmt: "Format") -> str:
 
 
 def _multiplier_row(multiplier: "Multiplier") -> "Row":
-    parts = [f"{part.quantity} {part.name} of {part.bits}" for part in multiplier.parts() if part.quantity]
     return {
-        "multiplier": multiplier.name,
-        "layout": getattr(multiplier, "layout", None),
-        "weights": multiplier.weight.name,
-        "weight_bits": multiplier.weight.bits,
-        "act_bits": multiplier.activation.bits,
+        **_circuit(multiplier),
         "exponents": getattr(multiplier.weight, "magnitudes", None),
         "fraction_bits": getattr(multiplier, "fraction_bits", None),
         "product": multiplier.product_bits,
         "table_entries": multiplier.table_entries,
         "table": multiplier.table_bits,
         "max_error": multiplier.max_error,
-        "parts": ", ".join(parts),
+    }
+
+
+def _part_rows(multiplier: "Multiplier") -> "list[Row]":
+    parts = (part for part in multiplier.parts() if part.quantity)
+    return [{**_circuit(multiplier), "part": p.name, "quantity": p.quantity, "part_bits": p.bits} for p in parts]
+
+
+def _circuit(multiplier: "Multiplier") -> "Row":
+    return {
+        "multiplier": multiplier.name,
+        "layout": getattr(multiplier, "layout", None),
+        "weights": multiplier.weight.name,
+        "weight_bits": multiplier.weight.bits,
+        "act_bits": multiplier.activation.bits,
     }

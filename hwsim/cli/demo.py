@@ -33,7 +33,8 @@ def demo(
 ) -> None:
     """Train, export, simulate bit by bit, count and report: uniform, POT and POST weights at several bit widths.
 
-    The data are the 1,797 handwritten digits that come with scikit-learn. Finished runs are reused.
+    The data are the 1,797 handwritten digits that come with scikit-learn.
+    Finished runs are reused.
 
     Example: hwsim demo --seeds 1 --out runs/quick
     """

@@ -9,7 +9,7 @@ from hwsim.cli.options import FormatOption, Output
 
 
 def report(
-    run_folder: Annotated[Path, typer.Argument(help="Folder below which the run records lie.")],
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN_FOLDER", help="Folder below which the run records lie.")],
     out: Annotated[Path | None, typer.Option(help="Folder of tables/ and figures/ (default: RUN_FOLDER).")] = None,
     output: FormatOption = Output.table,
 ) -> None:

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 
 def simulate(
-    network_file: Annotated[Path, typer.Argument(help="A network that `hwsim train` or `hwsim demo` wrote.")],
-    data: Annotated[str | None, typer.Option(help="Data set whose test images are used: digits, cifar10.")] = None,
+    network_file: Annotated[
+        Path, typer.Argument(metavar="NETWORK_FILE", help="A network that `hwsim train` or `hwsim demo` wrote.")
+    ],
+    data: Annotated[str | None, typer.Option(help="Data set: digits, cifar10 (default: the network's).")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
-    images: Annotated[Path | None, typer.Option(help="Images instead, a .npy file of shape (N, C, H, W).")] = None,
-    labels: Annotated[Path | None, typer.Option(help="Their classes, a .npy file of shape (N,).")] = None,
+    images: Annotated[Path | None, typer.Option(help="Images instead: numbers, (N, C, H, W), in a .npy file.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Their classes: integers, (N,), in a .npy file.")] = None,
     engine: Annotated[
         str, typer.Option(help="reference (numpy, plain) or tensor (torch, fast); equal bit by bit.")
     ] = "tensor",
@@ -31,7 +33,11 @@ def simulate(
 ) -> None:
     """Run an integer network bit by bit and report its accuracy and overflows.
 
-    Example: hwsim simulate runs/demo/digits-digits_resnet-post-w4a4-s0/network.safetensors --data digits
+    The images are the test images of the data set that the network was
+    trained on, or of --data, normalized as in training; or --images, taken
+    as they are.
+
+    Example: hwsim simulate runs/digits-digits_resnet-post-w4a4-s0/network.safetensors --engine reference
     """
     from hwsim.engines import simulate as run
     from hwsim.network_file import load_network
@@ -49,29 +55,46 @@ def _load(
     network: "Network", data: str | None, data_dir: Path | None, images: Path | None, labels: Path | None
 ) -> "tuple[NDArray[Any], NDArray[Any] | None]":
     if images is not None:
-        if data is not None:
-            raise ValueError("give either --data or --images, not both")
-        return _load_npy(images), None if labels is None else _load_npy(labels)
+        if data is not None or data_dir is not None:
+            raise ValueError("give either --images or --data and --data-dir, not both")
+        pixels = _load_npy(images, "biuf")
+        return pixels, None if labels is None else _load_labels(labels, len(pixels))
+    if labels is not None:
+        raise ValueError("--labels belong to --images; a data set brings its own")
+    name = data or network.metadata.get("data")
+    if name is None:
+        raise ValueError(f"network {network.name!r} does not say which data it was made for: give --data or --images")
     from trainers.data import load_dataset
 
-    dataset = load_dataset(data or str(network.metadata.get("data", "digits")), data_dir)
-    return dataset.test_images, dataset.test_labels
+    dataset = load_dataset(str(name), data_dir)
+    return dataset.normalized(dataset.test_images), dataset.test_labels
 
 
-def _load_npy(path: Path) -> "NDArray[Any]":
+def _load_labels(path: Path, count: int) -> "NDArray[Any]":
+    labels = _load_npy(path, "iu")
+    if labels.shape != (count,):
+        raise ValueError(f"{path} must hold one label per image, shape ({count},), got {labels.shape}")
+    return labels
+
+
+def _load_npy(path: Path, kinds: str) -> "NDArray[Any]":
+    """Return the array in a file, of one of numpy's kinds of numbers."""
     import numpy as np
+    from numpy.lib.format import read_array
 
     try:
-        return np.asarray(np.load(path, allow_pickle=False))
+        with path.open("rb") as file:
+            array = np.atleast_1d(read_array(file, allow_pickle=False))
     except ValueError as error:
         raise ValueError(f"{path} is not a .npy file of numbers: {error}") from error
+    if array.dtype.kind not in kinds:
+        raise ValueError(f"{path} must hold {'integers' if kinds == 'iu' else 'real numbers'}, got {array.dtype}")
+    return array
 
 
 def _summary(network: "Network", result: "Simulation", truth: "NDArray[Any] | None", engine: str) -> "Row":
     row: dict[str, Any] = {"network": network.name, "engine": engine, "images": len(result.predictions)}
     if truth is not None:
-        if truth.shape != result.predictions.shape:
-            raise ValueError(f"labels must have shape {result.predictions.shape}, got {truth.shape}")
         correct = int((result.predictions == truth).sum())
         row |= {"correct": correct, "accuracy": correct / len(truth)}
     return row | {"overflows": sum(result.overflows.values())}

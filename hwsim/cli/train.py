@@ -17,22 +17,24 @@ if TYPE_CHECKING:
 def train(
     data: Annotated[str, typer.Option(help="Data set: digits, cifar10.")] = "digits",
     data_dir: Annotated[str | None, typer.Option(help="Folder of the data set's files, if it has any.")] = None,
-    model: Annotated[str | None, typer.Option(help="Network (default: the data set's own).")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Network: digits_resnet, resnet20 (default: the data's own).")
+    ] = None,
     weights: Annotated[str, typer.Option(help="Weights: float, uniform, pot, post.")] = "uniform",
-    activations: Annotated[str, typer.Option(help="Method for activations.")] = "lsq",
+    activations: Annotated[str, typer.Option(help="Method for activations: lsq.")] = "lsq",
     bits: Annotated[int, typer.Option(help="Bits of a weight.")] = 4,
     act_bits: Annotated[int | None, typer.Option(help="Bits of an activation (default: as a weight).")] = None,
-    exponents: Annotated[int | None, typer.Option(help="Magnitudes of pot and post (default: all).")] = None,
+    exponents: Annotated[int | None, typer.Option(help="Magnitudes that pot and post use (default: all).")] = None,
     extended: Annotated[bool, typer.Option("--extended", help="The papers' level set, one code bit more.")] = False,
     fraction_bits: Annotated[int, typer.Option(help="Fraction bits of post's look-up table.")] = 6,
     layout: Annotated[str, typer.Option(help="Layout of that table: shared or full.")] = "shared",
-    epochs: Annotated[int | None, typer.Option(help="Passes over the images (default: the data set's recipe).")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the images (default: the data's recipe).")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images per step (default: the recipe).")] = None,
     lr: Annotated[float | None, typer.Option(help="Largest learning rate (default: the recipe).")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="L2 decay (default: the recipe).")] = None,
     seed: Annotated[int, typer.Option(help="Where all random numbers start.")] = 0,
     init: Annotated[
-        str, typer.Option(help="Float weights to start from: a file, a run's folder, auto (train them first) or none.")
+        str, typer.Option(help="Float weights to start from: auto (train them first), none, a file or a run's folder.")
     ] = "auto",
     study: Annotated[str, typer.Option(help="Name of the group of runs in reports.")] = "runs",
     out: Annotated[Path, typer.Option(help="Folder that gets one folder per run.")] = Path("runs"),
@@ -40,30 +42,42 @@ def train(
 ) -> None:
     """Train a design, export it to integers, simulate and count it, and write its record.
 
-    A run that was killed continues when the same command runs again, and ends with the same record; a finished run is
-    reused. A quantized design starts from float weights, which are trained first unless `--init` names some.
+    A run that was killed continues when the same command runs again, and
+    ends with the same record; a finished run is reused. A quantized design
+    starts from float weights, which are trained first unless --init names
+    some.
+
+    The run's folder, below --out, gets the record (JSON), the weights and
+    the integer network (safetensors), which hwsim simulate and hwsim cost
+    take; hwsim report makes tables and figures of all runs below a folder.
 
     Example: hwsim train --weights post --bits 4 --seed 1
     """
-    from trainers.study import run_design
+    from trainers.study import check_design
 
-    given: dict[str, Any] = {
-        "data": data,
-        "data_dir": data_dir,
-        "model": model,
-        "weights": weights,
-        "activations": activations,
-    }
-    given |= {"bits": bits, "act_bits": act_bits, "exponents": exponents, "extended": extended, "layout": layout}
-    given |= {"fraction_bits": fraction_bits, "epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
-    given |= {"weight_decay": weight_decay, "activations": activations}
-    given |= {"study": study, "init": None if init in ("auto", "none") else init}
-    config = _config(given)
+    given: dict[str, Any] = {"data": data, "data_dir": data_dir, "model": model, "seed": seed, "study": study}
+    given |= {"weights": weights, "activations": activations, "bits": bits, "act_bits": act_bits}
+    given |= {"exponents": exponents, "extended": extended, "fraction_bits": fraction_bits, "layout": layout}
+    given |= {"epochs": epochs, "batch_size": batch_size, "lr": lr, "weight_decay": weight_decay}
+    config = _config({**given, "init": None if init in ("auto", "none") else init})
+    check_design(config)
     if init == "auto" and config.is_quantized:
         config = _with_float_run(config, out)
+    _print_record(_run(config, out), output)
+
+
+def _run(config: "TrainConfig", out: Path) -> Mapping[str, Any]:
+    """Train one design in its folder below `out`, or continue it, or find it finished, and return its record."""
+    import sys
+
+    from trainers.run_folder import RECORD
+    from trainers.study import run_design
+
+    folder = out / config.run_id
+    if (folder / RECORD).exists():
+        print(f"{config.run_id}: finished before, reused from {folder}", file=sys.stderr)
     with progress(config.run_id, config.epochs, "epochs") as advance:
-        record = run_design(config, out / config.run_id, Bar(advance), _print_promises)
-    _print_record(record, output)
+        return run_design(config, folder, Bar(advance), _print_promises)
 
 
 class Bar:
@@ -96,11 +110,9 @@ def _with_float_run(config: "TrainConfig", out: Path) -> "TrainConfig":
     from dataclasses import replace
 
     from trainers.presets import float_recipe
-    from trainers.study import run_design
 
     before = float_recipe(config)
-    with progress(before.run_id, before.epochs, "epochs") as advance:
-        run_design(before, out / before.run_id, Bar(advance))
+    _run(before, out)
     return replace(config, init=before.run_id)
 
 
@@ -129,8 +141,11 @@ def _print_promises(check: "ExportCheck") -> None:
 def _print_record(record: Mapping[str, Any], output: Output) -> None:
     from hwsim.output import write
 
-    row: dict[str, Any] = {
-        "run": record["run_id"],
-        **{f"accuracy_{kind}": value for kind, value in record["accuracy"].items()},
+    columns = {
+        "accuracy_float": "float",
+        "accuracy_qat": "qat",
+        "accuracy_integer": "integer",
+        "agreement": "agreement",
     }
+    row = {"run": record["run_id"], **{name: record["accuracy"].get(kind) for name, kind in columns.items()}}
     write([row], output.value, title="Test accuracy")

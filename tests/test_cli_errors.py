@@ -1,0 +1,241 @@
+"""Bad input to the commands: one line that names the rule and the value, exit code 2, and nothing half-written."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import error, run
+from safetensors import safe_open
+from safetensors.numpy import save_file
+from test_cli import TRAIN
+
+from trainers import loop
+from trainers.checkpoint import State
+from trainers.run_folder import locked
+
+IMAGES = np.zeros((3, 1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("formats --bits 17", "bits must be in 1..16, got 17"),
+        ("formats --bits 0", "bits must be in 1..16, got 0"),
+        ("formats --bits 3,x", "--bits takes integers separated by commas, got 'x' in '3,x'"),
+        ("formats --bits 3,,4", "--bits takes integers separated by commas, got '' in '3,,4'"),
+        ("formats --exponents 0", "exponents must be an integer in 1..1 for 2-bit pot, got 0"),
+        ("formats --bits 8 --exponents 63", "at most exponents=62 fit"),
+        ("multipliers --bits 9", "bits must be in 2..8, got 9"),
+        ("multipliers --bits 1", "bits must be in 2..8, got 1"),
+        ("multipliers --act-bits 0", "bits must be an integer in 1..16 for uniform, got 0"),
+        ("multipliers --act-bits 17", "bits must be an integer in 1..16 for uniform, got 17"),
+        ("multipliers --exponents 0", "exponents must be an integer in 1..1 for 2-bit pot, got 0"),
+        ("multipliers --bits 8 --exponents 56", "at most exponents=55 fit"),
+        ("multipliers --fraction-bits 13", "fraction_bits must be an integer in 0..12, got 13"),
+    ],
+)
+def test_catalogue(arguments: str, message: str) -> None:
+    assert message in error(*arguments.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--bits 9", "bits must be in 2..8, got 9"),
+        ("--bits 1", "bits must be in 2..8, got 1"),
+        ("--act-bits 9", "act_bits must be in 2..8, got 9"),
+        ("--data digit", "unknown data set 'digit'; did you mean 'digits'?"),
+        ("--data cifar10", "cifar10 is read from disk: give the folder that holds"),
+        ("--model digits_resnt", "unknown model 'digits_resnt'; did you mean 'digits_resnet'?"),
+        ("--weights unifrm", "unknown method for weights 'unifrm'; did you mean 'uniform'?"),
+        ("--activations pot", "pot does not quantize activations; these methods do: lsq"),
+        ("--weights post --layout ful", "unknown table layout 'ful'; did you mean 'full'?"),
+        ("--weights post --fraction-bits 13", "fraction_bits must be an integer in 0..12, got 13"),
+        ("--weights post --exponents 0", "exponents must be an integer in 1..7 for 4-bit post, got 0"),
+        ("--weights pot --bits 8", "8-bit pot with 127 exponents makes products of 127 bits"),
+        ("--weights pot --bits 8 --exponents 60", "at most exponents=55 fit"),
+        ("--weights uniform --exponents 3", "lsq has no options, got exponents"),
+        ("--epochs 0", "epochs must be at least 1, got 0"),
+        ("--batch-size 0", "batch_size must be at least 1, got 0"),
+        ("--lr -1", "lr must not be negative, got -1.0"),
+        ("--seed -1", "seed must not be negative, got -1"),
+        ("--init nowhere", "no float weights at 'nowhere': looked for the files"),
+    ],
+)
+def test_train(arguments: str, message: str, tmp_path: Path) -> None:
+    """Found before anything is trained: the folder stays empty, even where float weights would be trained first."""
+    assert message in error("train", *arguments.split(), "--out", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_train_into_a_folder_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "runs"):
+        assert str(tmp_path / "file") in error(*TRAIN, "--out", out)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_train_in_a_folder_of_another_run(tmp_path: Path) -> None:
+    run(*TRAIN, "--weights", "float", "--out", tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    result = run(*TRAIN, "--weights", "float", "--lr", 0.3, "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "holds a run with lr=0.2, this one has 0.3; use another folder" in result.stderr.splitlines()[-1]
+    [folder] = tmp_path.iterdir()
+    with locked(folder):
+        result = run(*TRAIN, "--weights", "float", "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "is in use by another run; one folder takes one run at a time" in result.stderr.splitlines()[-1]
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_train_that_diverges(tmp_path: Path) -> None:
+    message = error(*TRAIN, "--weights", "float", "--lr", 1e30, "--out", tmp_path)
+    assert message.startswith("the loss became ")
+    assert message.endswith("of epoch 1; lower the learning rate, or start from trained weights")
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_interrupted_train_says_how_to_continue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = loop.train_step
+
+    def interrupted(state: State, *batch: object) -> None:
+        if state.epoch == 2:
+            raise KeyboardInterrupt
+        original(state, *batch)  # type: ignore[arg-type]
+
+    command = ("train", "--weights", "float", "--epochs", 2, "--batch-size", 512, "--out", tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "train_step", interrupted)
+        result = run(*command)
+    assert result.exit_code == 130
+    assert result.stdout == ""
+    assert result.stderr.splitlines()[-1] == "hwsim: error: interrupted; run the same command again to continue"
+    assert run(*command).exit_code == 0
+
+
+def broken_networks(good: Path) -> dict[str, tuple[Callable[[Path], object], str]]:
+    """Return how to make each kind of bad network file, and what is said of it."""
+    content = good.read_bytes()
+    with safe_open(good, "numpy") as file:
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    digest, _, text = metadata["hwsim.network"].partition(" ")
+    other = {"hwsim.network": f"{digest} {json.dumps({**json.loads(text), 'version': 99})}"}
+    flipped = bytes([*content[:-1], content[-1] ^ 1])
+    return {
+        "missing": (lambda path: None, "no network file at"),
+        "folder": (lambda path: path.mkdir(), "no network file at"),
+        "empty": (lambda path: path.write_bytes(b""), "is truncated or not a safetensors file"),
+        "truncated": (lambda path: path.write_bytes(content[:-7]), "is truncated or not a safetensors file"),
+        "edited": (lambda path: path.write_bytes(flipped), "was edited or damaged: its checksum does not match"),
+        "version": (lambda path: save_file(tensors, path, other), "has version 99, this hwsim reads version 1"),
+        "model": (
+            lambda path: path.write_bytes((good.parent / "model.safetensors").read_bytes()),
+            "is a safetensors file, but not an hwsim network",
+        ),
+        "text": (lambda path: path.write_text("hello " * 50), "is truncated or not a safetensors file"),
+    }
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "empty", "truncated", "edited", "version", "model", "text"])
+def test_network_file(kind: str, tiny_network: Path, tmp_path: Path) -> None:
+    make, message = broken_networks(tiny_network)[kind]
+    path = tmp_path / "network.safetensors"
+    make(path)
+    for command in ("simulate", "cost"):
+        assert message in error(command, path)
+        assert str(path) in error(command, path)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.full((3, 1, 8, 8), np.nan), "images must be finite, got nan at index (0, 0, 0, 0)"),
+        (np.full((3, 1, 8, 8), np.inf), "images must be finite, got inf at index (0, 0, 0, 0)"),
+        (np.zeros((3, 8, 8)), "images must have shape (N, 1, 8, 8) with N > 0, got (3, 8, 8)"),
+        (np.zeros((0, 1, 8, 8)), "images must have shape (N, 1, 8, 8) with N > 0, got (0, 1, 8, 8)"),
+        (np.float64(3), "images must have shape (N, 1, 8, 8) with N > 0, got (1,)"),
+        (np.zeros((3, 1, 8, 8), complex), "must hold real numbers, got complex128"),
+        (np.full((3, 1, 8, 8), "a"), "must hold real numbers, got <U1"),
+        (np.full((3, 1, 8, 8), None), "is not a .npy file of numbers: Object arrays cannot be loaded"),
+    ],
+)
+def test_images(images: np.ndarray, message: str, tiny_network: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", images, allow_pickle=True)
+    assert message in error("simulate", tiny_network, "--images", tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.zeros(4, int), "must hold one label per image, shape (3,), got (4,)"),
+        (np.zeros((3, 1), int), "must hold one label per image, shape (3,), got (3, 1)"),
+        (np.zeros(3), "must hold integers, got float64"),
+    ],
+)
+def test_labels(labels: np.ndarray, message: str, tiny_network: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", IMAGES)
+    np.save(tmp_path / "y.npy", labels)
+    options = ("--images", tmp_path / "x.npy", "--labels", tmp_path / "y.npy")
+    assert message in error("simulate", tiny_network, *options)
+    assert message in error("simulate", tiny_network, *options, "--layers")
+
+
+def test_files_that_are_no_arrays(tiny_network: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    assert "No such file" in error("simulate", tiny_network, "--images", path)
+    np.savez(tmp_path / "x.npz", IMAGES)
+    contents = (b"", b"hello", (tmp_path / "x.npz").read_bytes())
+    for content in contents:
+        path.write_bytes(content)
+        assert f"{path} is not a .npy file of numbers" in error("simulate", tiny_network, "--images", path)
+    np.save(path, IMAGES)
+    path.write_bytes(path.read_bytes()[:-8])
+    assert f"{path} is not a .npy file of numbers" in error("simulate", tiny_network, "--images", path)
+
+
+def test_simulate_options(tiny_network: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", IMAGES)
+    images = ("--images", tmp_path / "x.npy")
+    assert "unknown engine 'tensr'; did you mean 'tensor'?" in error("simulate", tiny_network, "--engine", "tensr")
+    assert "unknown data set 'digit'; did you mean 'digits'?" in error("simulate", tiny_network, "--data", "digit")
+    assert "batch_size must be at least 1, got 0" in error("simulate", tiny_network, "--batch-size", 0)
+    assert "give either --images or --data" in error("simulate", tiny_network, *images, "--data", "digits")
+    assert "--labels belong to --images" in error("simulate", tiny_network, "--labels", tmp_path / "x.npy")
+
+
+def test_report(tiny_study: Path, tmp_path: Path) -> None:
+    assert "no folder" in error("report", tmp_path / "none")
+    assert "no run records (record.json) below" in error("report", tmp_path)
+    record = tmp_path / "run" / "record.json"
+    record.parent.mkdir()
+    for text, message in (
+        ("{", "is no run record"),
+        ("[]", "it must hold an object, got list"),
+        ("{}", "schema must be"),
+    ):
+        record.write_text(text)
+        assert message in error("report", tmp_path)
+        assert str(record) in error("report", tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [record]
+    (tmp_path / "file").write_text("")
+    assert str(tmp_path / "file") in error("report", tiny_study, "--out", tmp_path / "file")
+
+
+def test_usage() -> None:
+    """What the parser finds itself: the same exit code, and the option or the value is named."""
+    for arguments, rule in {
+        "formats --format xml": "'xml' is not one of",
+        "train --bits four": "Invalid value for '--bits'",
+        "demo --seeds 0": "Invalid value for '--seeds'",
+        "demo --workers 0": "Invalid value for '--workers'",
+        "simulat": "No such command 'simulat'",
+        "simulate": "Missing argument",
+        "cost x --frmat csv": "No such option: --frmat",
+    }.items():
+        result = run(*arguments.split())
+        assert result.exit_code == 2
+        assert rule in " ".join(result.stderr.replace("│", " ").split())
+        assert result.stdout == ""
