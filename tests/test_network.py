@@ -108,7 +108,7 @@ def test_shapes_are_those_of_the_tensors(engine: str) -> None:
 
 
 def test_lookups() -> None:
-    network = Network(GOOD, name="good", metadata={"a": 1})
+    network = Network(GOOD, Datapath(32, 16), name="good", metadata={"a": 1})
     assert network.input is network.nodes[0]
     assert network.output is network.nodes[-1]
     assert network.node("conv") is network.nodes[2]
