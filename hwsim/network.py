@@ -22,7 +22,7 @@ class Datapath:
     """
 
     bits: int = 32
-    frac_bits: int = 16
+    frac_bits: int = 20
 
     def __post_init__(self) -> None:
         check_integer("datapath bits", self.bits, 2, 48)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hwsim.engines import Simulation, simulate
-from hwsim.network import Network
+from hwsim.network import Datapath, Network
 from hwsim.network_file import load_network, save_network
 from hwsim.nodes import Add, AvgPool, Conv, Matmul, MaxPool, Quantize, Relu
 from trainers.export import ExportConfig, export
@@ -22,7 +22,7 @@ from trainers.promises import check_export, recorded_inputs
 from trainers.quantize import QuantizationConfig, quantize
 
 FAMILIES = ("uniform", "pot", "post")
-UNIT = 2.0**-16  #: Of the default datapath.
+UNIT = 2.0**-Datapath().frac_bits  # of the default datapath
 
 every_model = pytest.mark.parametrize("name", MODELS)
 every_family = pytest.mark.parametrize("weights", FAMILIES)

@@ -24,6 +24,7 @@ from hwsim.network import Datapath, Network
 from hwsim.nodes import (
     Add,
     AvgPool,
+    Clip,
     Conv,
     Flatten,
     Input,
@@ -235,6 +236,10 @@ def _relu(program: Program, name: str, module: nn.ReLU, inputs: tuple[str, ...])
     return program.emit(Relu(name, inputs))
 
 
+def _relu6(program: Program, name: str, module: nn.ReLU6, inputs: tuple[str, ...]) -> str:
+    return program.emit(Clip(name, inputs, low=0, high=6 << program.config.datapath.frac_bits))
+
+
 def _flatten(program: Program, name: str, module: nn.Flatten, inputs: tuple[str, ...]) -> str:
     if (module.start_dim, module.end_dim) != (1, -1):
         raise ValueError(f"flatten {name!r} must join dimensions 1 to -1, got {module.start_dim} to {module.end_dim}")
@@ -282,6 +287,7 @@ def _zero_pad(program: Program, name: str, module: ZeroPadShortcut, inputs: tupl
 
 CONVERTERS: dict[type[nn.Module], Callable[..., str]] = {
     nn.ReLU: _relu,
+    nn.ReLU6: _relu6,
     nn.Flatten: _flatten,
     nn.Identity: _skip,
     nn.Dropout: _skip,

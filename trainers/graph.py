@@ -22,6 +22,7 @@ GLUE = (
     nn.Identity,
     nn.MaxPool2d,
     nn.ReLU,
+    nn.ReLU6,
     ZeroPadShortcut,
 )
 

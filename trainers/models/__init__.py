@@ -7,14 +7,24 @@ from typing import Any
 from torch import nn
 
 from hwsim.errors import unknown_name
+from trainers.models.alexnet import alexnet
 from trainers.models.digits_resnet import digits_resnet
+from trainers.models.imagenet_resnet import resnet18, resnet34, resnet50
+from trainers.models.mobilenetv2 import mobilenetv2
 from trainers.models.resnet20 import resnet20
+from trainers.models.vgg import vgg16
 
 __all__ = ["MODELS", "make_model"]
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "digits_resnet": digits_resnet,
     "resnet20": resnet20,
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "resnet50": resnet50,
+    "mobilenetv2": mobilenetv2,
+    "vgg16": vgg16,
+    "alexnet": alexnet,
 }
 
 
