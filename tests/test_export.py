@@ -22,7 +22,7 @@ from trainers.promises import check_export, recorded_inputs
 from trainers.quantize import QuantizationConfig, quantize
 
 FAMILIES = ("uniform", "pot", "post")
-UNIT = 2.0**-Datapath().frac_bits  # of the default datapath
+UNIT = 2.0 ** -Datapath().frac_bits  # of the default datapath
 
 every_model = pytest.mark.parametrize("name", MODELS)
 every_family = pytest.mark.parametrize("weights", FAMILIES)
