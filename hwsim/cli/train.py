@@ -18,7 +18,11 @@ def train(
     data: Annotated[str, typer.Option(help="Data set: digits, cifar10.")] = "digits",
     data_dir: Annotated[str | None, typer.Option(help="Folder of the data set's files, if it has any.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="Network: digits_resnet, resnet20 (default: the data's own).")
+        str | None,
+        typer.Option(
+            help="Network: digits_resnet, resnet20, resnet18, resnet34, resnet50, mobilenetv2, vgg16, alexnet "
+            "(default: the data's own)."
+        ),
     ] = None,
     weights: Annotated[str, typer.Option(help="Weights: float, uniform, pot, post.")] = "uniform",
     activations: Annotated[str, typer.Option(help="Method for activations: lsq.")] = "lsq",
