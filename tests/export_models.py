@@ -27,7 +27,7 @@ def plain() -> nn.Module:
         nn.Dropout(),
         nn.Conv2d(4, 6, (3, 1), groups=2, dilation=(2, 1), padding=(2, 0)),
         nn.Identity(),
-        nn.ReLU(),
+        nn.ReLU6(),
         nn.AvgPool2d(2, padding=1),
         nn.Conv2d(6, 4, (1, 2), stride=(2, 1), padding="valid", bias=False),
         nn.BatchNorm2d(4),

@@ -175,6 +175,20 @@ def test_design_that_cannot_be_exported_is_refused(changes: dict[str, Any], mess
         check_design(replace(POST, **changes))
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "resnet20"}, "resnet20 does not take the images of digits, (1, 8, 8): Given groups=1"),
+        ({"model_options": {"classes": 7}}, "digits_resnet has 7 outputs, digits has 10 classes"),
+        ({"data": "digit"}, "unknown data set 'digit'; did you mean 'digits'"),
+    ],
+)
+def test_network_that_does_not_fit_the_data_is_refused(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        run_design(replace(FLOAT, **changes), tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
 KILLED_BEFORE_THE_RECORD = """
 import os, signal
 from hwsim.cli import main

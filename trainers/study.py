@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from hwsim.cost import CostTable, network_cost, workload_cost
 from hwsim.network import Network
 from hwsim.network_file import save_network
 from trainers.config import TrainConfig
+from trainers.data import load_dataset
 from trainers.evaluate import as_inputs
 from trainers.export import ExportConfig, export, layer_multiplier
 from trainers.layers import quant_layers
@@ -45,6 +47,7 @@ def run_design(
         ValueError, FileNotFoundError: as `train` and `export`.
     """
     check_design(config)
+    check_fits(config)
     run = train(config, run_dir, progress)
     if run.is_finished:
         return run.record
@@ -64,11 +67,35 @@ def check_design(config: TrainConfig) -> None:
     Raises:
         ValueError: a name, an option or a number is not one of those allowed; the message names it.
     """
-    with torch.random.fork_rng(devices=[]):
-        model = make_model(config.model, **config.model_options)
+    model = float_model(config)
     if config.is_quantized:
         for name, layer in quant_layers(swap_layers(model, config.quantization, ())).items():
             layer_multiplier(name, layer, hardware(config))
+
+
+def check_fits(config: TrainConfig) -> None:
+    """Check that the network takes the data set's images and has an output for each of its classes.
+
+    Raises:
+        ValueError: it does not; or the data set is not known or not complete.
+        FileNotFoundError: a file of the data set is missing.
+    """
+    dataset = load_dataset(config.data, config.data_dir)
+    try:
+        with torch.no_grad():
+            outputs = float_model(config).eval()(torch.zeros(1, *dataset.image_shape))
+    except RuntimeError as error:
+        raise ValueError(
+            f"{config.model} does not take the images of {config.data}, {dataset.image_shape}: {error}"
+        ) from error
+    if outputs.shape[1] < dataset.classes:
+        raise ValueError(f"{config.model} has {outputs.shape[1]} outputs, {config.data} has {dataset.classes} classes")
+
+
+def float_model(config: TrainConfig) -> nn.Module:
+    """Return the network with some weights; the random numbers of this process stay untouched."""
+    with torch.random.fork_rng(devices=[]):
+        return make_model(config.model, **config.model_options)
 
 
 def hardware(config: TrainConfig) -> ExportConfig:
