@@ -49,6 +49,7 @@ def test_catalogue(arguments: str, message: str) -> None:
         ("--data digit", "unknown data set 'digit'; did you mean 'digits'?"),
         ("--data cifar10", "cifar10 is read from disk: give the folder that holds"),
         ("--model digits_resnt", "unknown model 'digits_resnt'; did you mean 'digits_resnet'?"),
+        ("--model resnet20", "resnet20 does not take the images of digits, (1, 8, 8)"),
         ("--weights unifrm", "unknown method for weights 'unifrm'; did you mean 'uniform'?"),
         ("--activations pot", "pot does not quantize activations; these methods do: lsq"),
         ("--weights post --layout ful", "unknown table layout 'ful'; did you mean 'full'?"),

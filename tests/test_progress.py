@@ -51,6 +51,11 @@ def test_the_end_is_told_even_if_nothing_else_is(clock: list[float], capsys: pyt
     with progress("simulating", 451, "images") as advance:
         advance(451, "")
     assert capsys.readouterr().err == "simulating: 451/451 images\n"
+    with progress("simulating", 451, "images") as advance:
+        advance(51, "")
+        clock[0] += 0.03
+        advance(451, "")
+    assert capsys.readouterr().err == "simulating: 451/451 images, 13333 images/s\n"
 
 
 def test_nothing_done_is_nothing_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,17 +73,15 @@ def test_work_that_stands_still_has_no_rate(clock: list[float], capsys: pytest.C
 
 
 def test_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, value in {"COLUMNS": "100", "TERM": "xterm"}.items():
+    """Of 80 columns, with a title and a note as training has them: nothing that counts is pushed out."""
+    for name, value in {"COLUMNS": "80", "TERM": "xterm"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("hwsim.cli.progress.sys.stderr.isatty", lambda: True)
-    with progress("training", 4, "epochs") as advance:
-        for done in range(1, 5):
-            advance(done, f"loss {done}")
+    with progress("uniform-w4a4-s0", 40, "epochs") as advance:
+        for done in range(37, 41):
+            advance(done, f"loss {done}, test 100.00%")
     out, err = capsys.readouterr()
     assert out == ""
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", err)
-    assert "training" in shown
-    assert "4/4" in shown
-    assert "epochs/s" in shown
-    assert "loss 4" in shown
+    assert all(text in shown for text in ("uniform-w4a4-s0", "40/40", "epochs/s", "loss 40", "test 100.00%"))
     assert err.rstrip().endswith("\x1b[2K")  # the bar leaves an empty line

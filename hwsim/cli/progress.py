@@ -25,14 +25,15 @@ def progress(title: str, total: float, unit: str) -> Iterator[Advance]:
 def _bar(title: str, total: float, unit: str) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", table_column=Column(no_wrap=False)),  # the one that gives way
     )
     pace = Pace(unit)
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
@@ -79,4 +80,6 @@ class Pace:
 
     def text(self, rate: float | None) -> str:
         """Return the rate with its unit, "" if there is none."""
-        return "" if rate is None else f"{rate:.3g} {self.unit}/s"
+        if rate is None:
+            return ""
+        return f"{rate:.0f} {self.unit}/s" if rate >= 100 else f"{rate:.3g} {self.unit}/s"

@@ -80,8 +80,12 @@ def _run(config: "TrainConfig", out: Path) -> Mapping[str, Any]:
     folder = out / config.run_id
     if (folder / RECORD).exists():
         print(f"{config.run_id}: finished before, reused from {folder}", file=sys.stderr)
-    with progress(config.run_id, config.epochs, "epochs") as advance:
-        return run_design(config, folder, Bar(advance), _print_promises)
+    checks: list[ExportCheck] = []
+    with progress(f"{config.design}-s{config.seed}", config.epochs, "epochs") as advance:
+        record = run_design(config, folder, Bar(advance), checks.append)
+    for check in checks:
+        _print_promises(check)
+    return record
 
 
 class Bar:
@@ -92,7 +96,7 @@ class Bar:
 
     def update(self, epoch: int, epochs: int, metrics: Mapping[str, float]) -> None:
         """Show one more finished epoch."""
-        self.advance(epoch, f"loss {metrics['loss']:.3f}, test accuracy {metrics['test_accuracy']:.2%}")
+        self.advance(epoch, f"loss {metrics['loss']:.3f}, test {metrics['test_accuracy']:.2%}")
 
 
 def _config(given: Mapping[str, Any]) -> "TrainConfig":
@@ -129,17 +133,16 @@ def _print_promises(check: "ExportCheck") -> None:
     rows: list[dict[str, Any]] = [
         {
             "layer": layer.layer,
-            "trained_equals_decoded": layer.law_holds,
-            "activation_codes": layer.codes,
+            "as_trained": layer.law_holds,
+            "input_codes": layer.codes,
             "differing": layer.codes_differing,
-            "accumulator_bits": layer.accumulator_bits,
-            "accumulator_overflows": layer.accumulator_overflows,
-            "datapath_overflows": layer.datapath_overflows,
+            "accumulator": layer.accumulator_bits,
+            "overflows": layer.accumulator_overflows + layer.datapath_overflows,
         }
         for layer in check.layers
     ]
     title = f"Export: {check.agreeing} of {check.images} predictions agree with the fake-quantized model"
-    write(rows, "table", title=title, stream=sys.stderr)
+    write(rows, "table", title=title, units={"accumulator": "bits"}, stream=sys.stderr)
 
 
 def _print_record(record: Mapping[str, Any], output: Output) -> None:
