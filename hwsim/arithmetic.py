@@ -15,6 +15,7 @@ BoolArray = NDArray[np.bool_]
 
 MAX_MULTIPLIER_BITS = 31
 MAX_SHIFT = 62
+MAX_WIDTH = 63
 
 
 def _half_up(floor: IntArray, remainder: IntArray, half: IntArray) -> BoolArray:
@@ -44,17 +45,31 @@ ROUNDINGS: dict[str, Callable[[IntArray, IntArray, IntArray], BoolArray]] = {
 OVERFLOWS = ("error", "wrap", "saturate")
 
 
+def integers(x: ArrayLike) -> IntArray:
+    """Return x as int64.
+
+    Raises:
+        ValueError: x does not consist of integers.
+    """
+    array = np.asarray(x)
+    if array.size and array.dtype.kind not in "iu":
+        raise ValueError(f"integers are needed, got {array.dtype} values such as {array.flat[0]}")
+    return array.astype(np.int64, copy=False)
+
+
 def shift_right(x: ArrayLike, shift: ArrayLike, rounding: str = "half_up") -> IntArray:
     """Return x / 2**shift, rounded: exact for every int64 and every shift in 0..63; shapes broadcast.
 
     `half_up` is what an adder and a shifter do, (x + half) >> shift, here without that sum's overflow.
 
     Raises:
-        ValueError: an unknown rounding mode.
+        ValueError: an unknown rounding mode, a shift outside 0..63, or values that are not integers.
     """
     if rounding not in ROUNDINGS:
         raise unknown_name("rounding", rounding, ROUNDINGS)
-    value, amount = np.asarray(x, dtype=np.int64), np.asarray(shift, dtype=np.int64)
+    value, amount = integers(x), integers(shift)
+    if amount.size and not (amount.min() >= 0 and amount.max() <= MAX_WIDTH):
+        raise ValueError(f"shift must be in 0..{MAX_WIDTH}, got {amount.min()}..{amount.max()}")
     floor = value >> amount
     remainder = value - (floor << amount)
     half = np.maximum(np.int64(1) << np.maximum(amount - 1, 0), 1)
@@ -81,9 +96,11 @@ def fit(x: ArrayLike, bits: int, overflow: str) -> IntArray:
 
     Raises:
         OverflowError: overflow is "error" and a value does not fit; the message says how many bits would do.
-        ValueError: an unknown overflow mode.
+        ValueError: an unknown overflow mode, bits outside 1..63, or values that are not integers.
     """
-    value = np.asarray(x, dtype=np.int64)
+    if not 1 <= bits <= MAX_WIDTH:
+        raise ValueError(f"a register has 1..{MAX_WIDTH} bits, got {bits}")
+    value = integers(x)
     low, high = register_range(bits)
     if overflow == "saturate":
         return np.clip(value, low, high)

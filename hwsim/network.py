@@ -1,11 +1,11 @@
 """The integer network: a straight-line program over integer tensors that any engine can run."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
-from hwsim.accumulator import MAX_BITS
+from hwsim.accumulator import MAX_BITS, Accumulator
 from hwsim.arithmetic import largest_magnitude, register_range
 from hwsim.errors import check_integer, unknown_name
 from hwsim.nodes import AvgPool, Clip, Input, Matmul, Node, Quantize, Rescale, Shape
@@ -93,6 +93,15 @@ class Network:
     def layers(self) -> list[Matmul]:
         """The convolution and linear nodes, in order."""
         return [node for node in self.nodes if isinstance(node, Matmul)]
+
+    def with_accumulator(self, accumulator: Accumulator) -> "Network":
+        """Return the same network with this accumulator in every layer.
+
+        Raises:
+            ValueError: its overflow mode is "error" and some layer's weights could overflow it.
+        """
+        swapped = (replace(n, accumulator=accumulator) if isinstance(n, Matmul) else n for n in self.nodes)
+        return replace(self, nodes=tuple(swapped))
 
     def _check_graph(self) -> None:
         if sum(isinstance(node, Input) for node in self.nodes) != 1:

@@ -289,3 +289,23 @@ def test_products_beyond_63_bits_are_refused() -> None:
             scale.apply([[0, x]])
     with pytest.raises(ValueError, match=f"x: values up to {2**63} times the multiplier 1 exceed 63 bits"):
         requantizer(1, 0).apply(LEAST)
+
+
+@pytest.mark.parametrize("shift", [-1, 64, 100])
+def test_shifts_beyond_the_word_are_refused(shift: int) -> None:
+    with pytest.raises(ValueError, match=f"shift must be in 0..63, got {shift}"):
+        shift_right(5, shift)
+
+
+@pytest.mark.parametrize("bits", [0, 64])
+@pytest.mark.parametrize("overflow", OVERFLOWS)
+def test_registers_have_1_to_63_bits(bits: int, overflow: str) -> None:
+    with pytest.raises(ValueError, match=f"a register has 1..63 bits, got {bits}"):
+        fit(5, bits, overflow)
+
+
+def test_numbers_that_are_no_integers_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"integers are needed, got float64 values such as 1\.7"):
+        shift_right(1.7, 1)
+    with pytest.raises(ValueError, match=r"integers are needed, got float64 values such as 1\.7"):
+        fit(1.7, 8, "wrap")

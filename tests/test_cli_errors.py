@@ -11,6 +11,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from test_cli import TRAIN
 
+from hwsim.network_file import load_network
 from trainers import loop
 from trainers.checkpoint import State
 from trainers.run_folder import locked
@@ -23,8 +24,8 @@ IMAGES = np.zeros((3, 1, 8, 8))
     [
         ("formats --bits 17", "bits must be in 1..16, got 17"),
         ("formats --bits 0", "bits must be in 1..16, got 0"),
-        ("formats --bits 3,x", "--bits takes integers separated by commas, got 'x' in '3,x'"),
-        ("formats --bits 3,,4", "--bits takes integers separated by commas, got '' in '3,,4'"),
+        ("formats --bits 3,x", "--bits takes integers, got 'x'"),
+        ("formats --bits 3,,4", "--bits takes different entries separated by commas, got '' in '3,,4'"),
         ("formats --exponents 0", "exponents must be an integer in 1..1 for 2-bit pot, got 0"),
         ("formats --bits 8 --exponents 63", "at most exponents=62 fit"),
         ("multipliers --bits 9", "bits must be in 2..8, got 9"),
@@ -60,8 +61,8 @@ def test_catalogue(arguments: str, message: str) -> None:
         ("--weights uniform --exponents 3", "lsq has no options, got exponents"),
         ("--epochs 0", "epochs must be at least 1, got 0"),
         ("--batch-size 0", "batch_size must be at least 1, got 0"),
-        ("--lr -1", "lr must not be negative, got -1.0"),
-        ("--seed -1", "seed must not be negative, got -1"),
+        ("--lr -1", "lr must be a number that is not negative, got -1.0"),
+        ("--seed -1", "seed must be a number that is not negative, got -1"),
         ("--init nowhere", "no float weights at 'nowhere': looked for the files"),
     ],
 )
@@ -240,3 +241,28 @@ def test_usage() -> None:
         assert result.exit_code == 2
         assert rule in " ".join(result.stderr.replace("│", " ").split())
         assert result.stdout == ""
+
+
+def test_options_without_effect() -> None:
+    assert "a precision begins with --bits; without it --weights" in error("cost", "resnet18", "--weights", "post")
+    assert "without it --first-last would have no effect" in error("cost", "resnet18", "--first-last", 4)
+    assert "--exponents belongs to pot and post" in error("cost", "resnet18", "--bits", 4, "--exponents", 3)
+    assert "got '4' in '4,4'" in error("cost", "resnet18", "--bits", "4,4")
+    assert "--first-last takes integers, got '8,4'" in error("cost", "resnet18", "--bits", 4, "--first-last", "8,4")
+    assert "--metrics takes different entries" in error("cost", "resnet18", "--metrics", "")
+    assert "--array takes different entries" in error("accelerator", "resnet18", "--array", "8x8,8x8")
+    assert "holds no formats" in error("workload", "resnet18", "--bits", 4, "--to", "csv", "--out", "x.csv")
+
+
+def test_accumulators(tiny_network: Path) -> None:
+    needed = max(layer.required_bits for layer in load_network(tiny_network).layers)
+    assert f"{needed} bits would do" in error("simulate", tiny_network, "--accumulator-bits", needed - 1)
+    assert "--overflow belongs to --accumulator-bits" in error("simulate", tiny_network, "--overflow", "wrap")
+    assert "did you mean 'wrap'?" in error("simulate", tiny_network, "--accumulator-bits", 9, "--overflow", "wrapp")
+
+
+def test_labels_beyond_the_classes(tiny_network: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", np.zeros((2, 1, 8, 8)))
+    np.save(tmp_path / "labels.npy", np.array([99, -1]))
+    files = ("--images", tmp_path / "images.npy", "--labels", tmp_path / "labels.npy")
+    assert "labels must be in 0..9, got -1..99" in error("simulate", tiny_network, *files)

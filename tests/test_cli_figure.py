@@ -106,7 +106,7 @@ def test_the_help_names_every_figure() -> None:
     [
         (["rooflines", "resnet18"], "unknown figure 'rooflines'; did you mean 'roofline'?"),
         (["storage", "resnet81"], "unknown network 'resnet81'; did you mean 'resnet18'?"),
-        (["storage", "resnet18", "--bits", "3,x"], "--bits takes integers separated by commas, got 'x'"),
+        (["storage", "resnet18", "--bits", "3,x"], "--bits takes integers, got 'x'"),
         (["storage", "resnet18", "--bits", "17"], "bits must be in 1..16, got 17"),
         (["storage", "resnet18", "--array", "8x8"], "the figure storage does not take --array"),
         (["overhead", "resnet18", "--act-bits", "8"], "the figure overhead does not take --act-bits"),

@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import re
 import shutil
 import subprocess
 import sys
@@ -152,3 +153,9 @@ def test_the_readme_is_true() -> None:
     outcome = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
     assert outcome.attempted >= 5
     assert outcome.failed == 0
+
+
+def test_contributing_points_at_files_that_exist() -> None:
+    paths = re.findall(r"`((?:hwsim|trainers|reports|tests)/[\w/]+\.py)`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert len(paths) > 15
+    assert [path for path in paths if not (ROOT / path).is_file()] == []

@@ -125,8 +125,8 @@ def test_model_files_refuse_what_is_not_theirs(tmp_path: Path) -> None:
     [
         ("epochs", 0, "epochs must be at least 1, got 0"),
         ("batch_size", -3, "batch_size must be at least 1, got -3"),
-        ("lr", -0.1, r"lr must not be negative, got -0\.1"),
-        ("lr", math.nan, "lr must not be negative, got nan"),
+        ("lr", -0.1, r"lr must be a number that is not negative, got -0\.1"),
+        ("lr", math.nan, "lr must be a number that is not negative, got nan"),
         ("schedule", "cosin", "unknown schedule 'cosin'; did you mean 'cosine'"),
         ("augment", "flip", "unknown augment 'flip'; did you mean 'crop_flip'"),
         ("weights", "unifrom", "unknown method for weights 'unifrom'; did you mean 'uniform'"),

@@ -7,6 +7,7 @@ from typing import Any
 from hwsim.errors import unknown_name
 from trainers.augment import AUGMENTATIONS
 from trainers.quantize import QuantizationConfig
+from trainers.quantizers import ALIASES, QUANTIZERS
 from trainers.schedule import SCHEDULES
 
 FLOAT = "float"
@@ -55,12 +56,20 @@ class TrainConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("lr", "momentum", "weight_decay", "seed", "checkpoint_seconds"):
             if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+                raise ValueError(f"{name} must be a number that is not negative, got {getattr(self, name)}")
         for kind, known in (("schedule", SCHEDULES), ("augment", AUGMENTATIONS)):
             if getattr(self, kind) not in known:
                 raise unknown_name(kind, getattr(self, kind), known)
         if self.is_quantized:
+            self._check_methods()
             self.quantization  # noqa: B018  # its own checks run now rather than after loading the data
+
+    def _check_methods(self) -> None:
+        for role, names in (("weights", (FLOAT,)), ("activations", ())):
+            method = getattr(self, role)
+            if method not in (*ALIASES, *QUANTIZERS):
+                known = [name for name, cls in QUANTIZERS.items() if role in cls.roles]
+                raise unknown_name(f"method for {role}", method, [*names, *ALIASES, *known])
 
     @property
     def is_quantized(self) -> bool:

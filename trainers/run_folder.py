@@ -40,16 +40,17 @@ def locked(run_dir: Path) -> Iterator[None]:
 
 
 def claim(run_dir: Path, config: TrainConfig, hashes: dict[str, str | None]) -> None:
-    """Write the run's configuration into the folder, or check that it is the one already there.
+    """Write the run's configuration into the folder, or check that it is that of the run already there.
 
-    `hashes` names the content of data and initial weights.
+    A run that left neither a checkpoint nor a record has nothing to lose. `hashes` names the content of data and
+    initial weights.
 
     Raises:
         ValueError: the folder belongs to another configuration; the message names the first field that differs.
     """
     wanted = json.loads(json.dumps({**config.to_dict(), **hashes}))
     path = run_dir / CONFIG
-    if path.exists():
+    if path.exists() and any((run_dir / name).exists() for name in (CHECKPOINT, RECORD)):
         _compare(run_dir, read_json(path), wanted)
     else:
         write_json(path, wanted)

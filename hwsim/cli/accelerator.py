@@ -18,7 +18,7 @@ from hwsim.cli.designs import (
     print_costs,
     title_of,
 )
-from hwsim.cli.options import FormatOption, Output
+from hwsim.cli.options import FormatOption, Output, parse_names
 
 
 def accelerator(
@@ -29,10 +29,10 @@ def accelerator(
         str, typer.Option(help="Element: native, fixed8, stripes, bitfusion, bitsystolic; several with commas.")
     ] = "native",
     weights: WeightsOption = None,
-    bits: BitsListOption = "8",
+    bits: BitsListOption = None,
     act_bits: ActBitsOption = None,
     exponents: ExponentsOption = None,
-    first_last: FirstLastOption = "8",
+    first_last: FirstLastOption = None,
     buffer_kib: Annotated[int, typer.Option(help="Each of the three on-chip buffers, in KiB.")] = 64,
     dram_bits: Annotated[int, typer.Option(help="Bits that DRAM moves per cycle.")] = 128,
     clock_mhz: Annotated[float, typer.Option(help="Clock in MHz.")] = 500.0,
@@ -45,20 +45,26 @@ def accelerator(
 ) -> None:
     """Cycles, utilization, memory traffic, roofline, time and energy on a systolic array.
 
+    Without --bits a trained network runs at its own precision, any other with 8-bit codes.
+
     Example: hwsim accelerator resnet18 --array 32x32 --dataflow os,ws --compare
     """
     from hwsim.cost import CostTable, Design
     from hwsim.cost import accelerator as run
     from hwsim.cost.design import parse_array
 
+    if bits is None and not network.endswith(".safetensors"):
+        bits = "8"
     workloads = designs(network, weights, bits, act_bits, exponents, first_last)
     hardware = [
         Design(*parse_array(size), flow, kind, buffer_kib, buffer_kib, buffer_kib, dram_bits, clock_mhz, technology)
-        for size, flow, kind in product(array.split(","), dataflow.split(","), style.split(","))
+        for size, flow, kind in product(
+            *map(parse_names, (array, dataflow, style), ("--array", "--dataflow", "--style"))
+        )
     ]
     tables = {
         f"{name} {design.name}": run(workload, design) for name, workload in workloads.items() for design in hardware
     }
     if compare:  # the column names the design, so the rows need not
         tables = {name: CostTable(tuple(e._replace(convention="array") for e in t)) for name, t in tables.items()}
-    print_costs(tables, f"{title_of(network)} on an array", layers, compare, output)
+    print_costs(tables, f"{title_of(workloads)} on an array", layers, compare, output)

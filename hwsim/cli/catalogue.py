@@ -76,7 +76,7 @@ def _capped(bits: int, exponents: int | None, extended: bool = False) -> int | N
     capacity = (1 << (bits - 1)) - (not extended)
     if exponents is not None:
         return min(exponents, capacity)
-    return DEFAULT_EXPONENTS if capacity > DEFAULT_EXPONENTS + 1 else None
+    return DEFAULT_EXPONENTS if capacity > DEFAULT_EXPONENTS else None
 
 
 def _multipliers(bits: int, act_bits: int, exponents: int | None, fraction_bits: int) -> "Iterator[Multiplier]":

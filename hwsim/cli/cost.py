@@ -17,7 +17,7 @@ from hwsim.cli.designs import (
     print_costs,
     title_of,
 )
-from hwsim.cli.options import FormatOption, Output
+from hwsim.cli.options import FormatOption, Output, parse_names
 
 if TYPE_CHECKING:
     from hwsim.cost import CostTable
@@ -29,10 +29,10 @@ def cost(
     bits: BitsListOption = None,
     act_bits: ActBitsOption = None,
     exponents: ExponentsOption = None,
-    first_last: FirstLastOption = "8",
+    first_last: FirstLastOption = None,
     metrics: Annotated[
         str | None,
-        typer.Option(help="Some of counts, storage, bops, tables, energy, accelerator; or all.", metavar="M,M,..."),
+        typer.Option(help="counts, storage, bops, tables, energy, accelerator, overhead; or all.", metavar="M,M,..."),
     ] = None,
     layers: LayersOption = False,
     compare: CompareOption = False,
@@ -46,10 +46,10 @@ def cost(
     """
     from hwsim.cost import METRICS, evaluate, workload_cost
 
-    chosen = list(METRICS) if metrics == "all" else metrics.split(",") if metrics else None
+    chosen = None if metrics is None else list(METRICS) if metrics == "all" else parse_names(metrics, "--metrics")
     workloads = designs(network, weights, bits, act_bits, exponents, first_last)
     tables = {name: evaluate(w, chosen) if chosen else workload_cost(w) for name, w in workloads.items()}
-    print_costs(tables, f"Cost of {title_of(network)}", layers, compare, output)
+    print_costs(tables, f"Cost of {title_of(workloads)}", layers, compare, output)
 
 
 def bops(
@@ -58,7 +58,7 @@ def bops(
     bits: BitsListOption = None,
     act_bits: ActBitsOption = None,
     exponents: ExponentsOption = None,
-    first_last: FirstLastOption = "8",
+    first_last: FirstLastOption = None,
     convention: Annotated[str | None, typer.Option(help="One convention only, such as macs_bits.")] = None,
     layers: LayersOption = False,
     compare: CompareOption = False,
@@ -66,14 +66,16 @@ def bops(
 ) -> None:
     """Count bit operations under every published convention, side by side.
 
+    `ebops` and `qonnx_sparse` need weight codes: they appear for trained networks.
+
     Example: hwsim bops resnet18 --bits 8,4,3,2 --compare
     """
     from hwsim.cost.bops import all_bops
     from hwsim.cost.bops import bops as count
 
     workloads = designs(network, weights, bits, act_bits, exponents, first_last)
-    tables = {name: count(w, convention) if convention else all_bops(w) for name, w in workloads.items()}
-    print_costs(tables, f"BOPs of {title_of(network)}", layers, compare, output)
+    tables = {name: all_bops(w) if convention is None else count(w, convention) for name, w in workloads.items()}
+    print_costs(tables, f"BOPs of {title_of(workloads)}", layers, compare, output)
 
 
 def storage(
@@ -82,7 +84,7 @@ def storage(
     bits: BitsListOption = None,
     act_bits: ActBitsOption = None,
     exponents: ExponentsOption = None,
-    first_last: FirstLastOption = "8",
+    first_last: FirstLastOption = None,
     word_bits: Annotated[int, typer.Option(help="Memory word, which no code crosses; 0: none.")] = 32,
     layers: LayersOption = False,
     compare: CompareOption = False,
@@ -100,7 +102,7 @@ def storage(
     tables = {name: count(workload, layout) for name, workload in workloads.items()}
     if not layers:  # what is stored says more than how much: a row per part
         tables = {name: parts_as_quantities(table) for name, table in tables.items()}
-    print_costs(tables, f"Storage of {title_of(network)}", layers, compare, output)
+    print_costs(tables, f"Storage of {title_of(workloads)}", layers, compare, output)
 
 
 def parts_as_quantities(table: "CostTable") -> "CostTable":

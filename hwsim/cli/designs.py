@@ -1,12 +1,11 @@
 """Designs on the command line: a network at one or several precisions, and their costs as rows."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwsim.cli.options import Output, parse_bits
+from hwsim.cli.options import Output, parse_bits, parse_names, parse_width
 
 if TYPE_CHECKING:
     from hwsim.cost import CostTable
@@ -29,7 +28,7 @@ ActBitsOption = Annotated[
 ]
 ExponentsOption = Annotated[int | None, typer.Option(help="Magnitudes of pot and post (default: all of the code).")]
 FirstLastOption = Annotated[
-    str, typer.Option("--first-last", help="Bits of the first and last layer, or `same` as the others.")
+    str | None, typer.Option("--first-last", help="Bits of the first and last layer (default: 8), or `same`.")
 ]
 LayersOption = Annotated[bool, typer.Option("--layers", help="One row per layer instead of totals.")]
 CompareOption = Annotated[bool, typer.Option("--compare", help="Designs side by side, in columns.")]
@@ -41,26 +40,33 @@ def designs(
     bits: str | None,
     act_bits: str | None,
     exponents: int | None = None,
-    first_last: str = "8",
+    first_last: str | None = None,
 ) -> "dict[str, Workload]":
-    """Return the network at each precision, by the design's name; as it is, if neither weights nor bits are given.
+    """Return the network at each precision, by the design's name; as it is, if no precision is given.
 
     Raises:
-        ValueError: the network, a format or a width is not one of those known, or its file is not in order.
+        ValueError: the network, a format or a width is not one of those known, its file is not in order, or an option
+            would have no effect.
         OSError: the file cannot be read.
     """
     from hwsim.cost.views import at_precisions, precisions
     from hwsim.workloads import Precision, load_workload
 
     workload = load_workload(source)
-    if weights is None and bits is None:
-        if act_bits is not None or exponents is not None:
-            raise ValueError("--act-bits and --exponents belong to a precision: give --bits too")
+    if bits is None:
+        given = {"--weights": weights, "--act-bits": act_bits, "--exponents": exponents, "--first-last": first_last}
+        if any(value is not None for value in given.values()):
+            names = ", ".join(name for name, value in given.items() if value is not None)
+            raise ValueError(f"a precision begins with --bits; without it {names} would have no effect")
         return {workload.name: workload}
-    outer = None if first_last == "same" else Precision("uniform", parse_bits(first_last)[0])
-    widths = parse_bits(bits or "8")
-    activations = parse_bits(act_bits) if act_bits else None
-    chosen = precisions((weights or "uniform").split(","), widths, activations, exponents=exponents)
+    families = parse_names(weights or "uniform", "--weights")
+    if exponents is not None and families == ["uniform"]:
+        raise ValueError("--exponents belongs to pot and post weights; uniform ones have none")
+    outer = (
+        None if first_last == "same" else Precision("uniform", parse_width(first_last or "8", option="--first-last"))
+    )
+    activations = [parse_width(entry, option="--act-bits") for entry in act_bits.split(",")] if act_bits else None
+    chosen = precisions(families, parse_bits(bits), activations, exponents=exponents)
     return at_precisions(workload, chosen, first_last=outer)
 
 
@@ -78,6 +84,6 @@ def print_costs(tables: "Mapping[str, CostTable]", title: str, layers: bool, com
     write(rows, output.value, title=title)
 
 
-def title_of(source: str) -> str:
-    """Return how a title calls a network: its name, or its file's."""
-    return Path(source).stem
+def title_of(workloads: "Mapping[str, Workload]") -> str:
+    """Return how a title calls the network of these designs."""
+    return next(iter(workloads.values())).name

@@ -43,7 +43,6 @@ DataflowOption = Annotated[str | None, typer.Option(help="Of roofline and energy
 StyleOption = Annotated[
     str | None, typer.Option(help="Of roofline and energy: native, fixed8, stripes, bitfusion, bitsystolic.")
 ]
-FIRST_LAST = "8"  #: Unless it is said otherwise.
 PRECISION = ("weights", "bits", "act_bits", "exponents", "first_last")
 HARDWARE = {"array": "32x32", "dataflow": "os", "style": "native"}  #: What is taken where only another is given.
 
@@ -59,7 +58,7 @@ def figure(
     bits: BitsListOption = None,
     act_bits: ActBitsOption = None,
     exponents: ExponentsOption = None,
-    first_last: FirstLastOption = FIRST_LAST,
+    first_last: FirstLastOption = None,
     quantity: QuantityOption = None,
     array: ArrayOption = None,
     dataflow: DataflowOption = None,
@@ -94,9 +93,8 @@ def figure(
 
 
 def _given(options: Options) -> Options:
-    """Return the options that say something: not left out, and not what is so anyway."""
-    kept = {option: value for option, value in options.items() if value is not None}
-    return {option: value for option, value in kept.items() if (option, value) != ("first_last", FIRST_LAST)}
+    """Return the options that are not left out."""
+    return {option: value for option, value in options.items() if value is not None}
 
 
 def _cost_figure(name: str, sources: Sequence[str], given: Options) -> "tuple[Figure, pd.DataFrame]":
@@ -167,4 +165,4 @@ def _designs(source: str, workload: "Workload", kind: "CostFigureKind", precisio
     has_formats = any(layer.multiplier for layer in workload.mac_layers)
     if precision["bits"] is None and kind.bits and (precision["weights"] or not has_formats):
         precision = {**precision, "bits": ",".join(map(str, kind.bits))}
-    return designs(source, **{**precision, "first_last": precision["first_last"] or FIRST_LAST})
+    return designs(source, **precision)

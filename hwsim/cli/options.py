@@ -20,19 +20,38 @@ FormatOption = Annotated[Output, typer.Option("--format", "-f", help="How the ta
 BitsOption = Annotated[str, typer.Option("--bits", help="Bit widths, separated by commas.", metavar="B,B,...")]
 
 
-def parse_bits(text: str, low: int = 1, high: int = 16) -> list[int]:
+def parse_names(text: str, option: str) -> list[str]:
+    """Return the entries of a comma-separated list.
+
+    Raises:
+        ValueError: an entry is empty or stands twice.
+    """
+    entries = [entry.strip() for entry in text.split(",")]
+    for entry in entries:
+        if not entry or entries.count(entry) > 1:
+            raise ValueError(f"{option} takes different entries separated by commas, got {entry!r} in {text!r}")
+    return entries
+
+
+def parse_bits(text: str, low: int = 1, high: int = 16, option: str = "--bits") -> list[int]:
     """Return the bit widths of a comma-separated list.
 
     Raises:
-        ValueError: an entry is not an integer, or outside low..high; the message names it.
+        ValueError: an entry is not an integer, outside low..high, or stands twice; the message names it.
     """
-    bits = []
-    for entry in text.split(","):
-        try:
-            value = int(entry)
-        except ValueError:
-            raise ValueError(f"--bits takes integers separated by commas, got {entry!r} in {text!r}") from None
-        if not low <= value <= high:
-            raise ValueError(f"bits must be in {low}..{high}, got {value}")
-        bits.append(value)
-    return bits
+    return [parse_width(entry, low, high, option) for entry in parse_names(text, option)]
+
+
+def parse_width(text: str, low: int = 1, high: int = 16, option: str = "--bits") -> int:
+    """Return one bit width.
+
+    Raises:
+        ValueError: the text is not an integer, or outside low..high.
+    """
+    try:
+        value = int(text)
+    except ValueError:
+        raise ValueError(f"{option} takes integers, got {text!r}") from None
+    if not low <= value <= high:
+        raise ValueError(f"bits must be in {low}..{high}, got {value}")
+    return value

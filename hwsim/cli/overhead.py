@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from hwsim.cli.options import BitsOption, FormatOption, Output, parse_bits
+from hwsim.cli.options import BitsOption, FormatOption, Output, parse_bits, parse_names
 
 
 def overhead(
@@ -30,7 +30,7 @@ def overhead(
     from hwsim.output import write
     from hwsim.workloads import load_workload
 
-    tables = {name: count(load_workload(name), parse_bits(bits), ratio) for name in network.split(",")}
+    tables = {name: count(load_workload(name), parse_bits(bits), ratio) for name in parse_names(network, "--network")}
     tidy = [{"network": name, **row} for name, table in tables.items() for row in table.rows()]
     title = "Overhead of ASQ's adapters"
     if rows:

@@ -27,6 +27,12 @@ def simulate(
     engine: Annotated[
         str, typer.Option(help="reference (numpy, plain) or tensor (torch, fast); equal bit by bit.")
     ] = "tensor",
+    accumulator_bits: Annotated[
+        int | None, typer.Option(help="Width of every accumulator (default: as the network was exported).")
+    ] = None,
+    overflow: Annotated[
+        str, typer.Option(help="What such an accumulator does: error (refuse the weights), wrap or saturate.")
+    ] = "error",
     batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 256,
     layers: Annotated[bool, typer.Option("--layers", help="One row per layer: accumulator, overflows, path.")] = False,
     output: FormatOption = Output.table,
@@ -39,11 +45,16 @@ def simulate(
 
     Example: hwsim simulate runs/digits-digits_resnet-post-w4a4-s0/network.safetensors --engine reference
     """
+    from hwsim.accumulator import Accumulator
     from hwsim.engines import simulate as run
     from hwsim.network_file import load_network
     from hwsim.output import write
 
     network = load_network(network_file)
+    if accumulator_bits is not None:
+        network = network.with_accumulator(Accumulator(accumulator_bits, overflow))
+    elif overflow != "error":
+        raise ValueError("--overflow belongs to --accumulator-bits")
     pixels, truth = _load(network, data, data_dir, images, labels)
     with progress("simulating", len(pixels), "images") as advance:
         result = run(network, pixels, engine, batch_size=batch_size, progress=lambda done, total: advance(done, ""))
@@ -58,7 +69,9 @@ def _load(
         if data is not None or data_dir is not None:
             raise ValueError("give either --images or --data and --data-dir, not both")
         pixels = _load_npy(images, "biuf")
-        return pixels, None if labels is None else _load_labels(labels, len(pixels))
+        return pixels, None if labels is None else _load_labels(
+            labels, len(pixels), network.shapes[network.output.name][0]
+        )
     if labels is not None:
         raise ValueError("--labels belong to --images; a data set brings its own")
     name = data or network.metadata.get("data")
@@ -70,10 +83,12 @@ def _load(
     return dataset.normalized(dataset.test_images), dataset.test_labels
 
 
-def _load_labels(path: Path, count: int) -> "NDArray[Any]":
+def _load_labels(path: Path, count: int, classes: int) -> "NDArray[Any]":
     labels = _load_npy(path, "iu")
     if labels.shape != (count,):
         raise ValueError(f"{path} must hold one label per image, shape ({count},), got {labels.shape}")
+    if count and not (labels.min() >= 0 and labels.max() < classes):
+        raise ValueError(f"{path}: labels must be in 0..{classes - 1}, got {labels.min()}..{labels.max()}")
     return labels
 
 

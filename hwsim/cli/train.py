@@ -78,11 +78,12 @@ def _run(config: "TrainConfig", out: Path) -> Mapping[str, Any]:
     from trainers.study import run_design
 
     folder = out / config.run_id
-    if (folder / RECORD).exists():
-        print(f"{config.run_id}: finished before, reused from {folder}", file=sys.stderr)
+    was_finished = (folder / RECORD).exists()
     checks: list[ExportCheck] = []
     with progress(f"{config.design}-s{config.seed}", config.epochs, "epochs") as advance:
         record = run_design(config, folder, Bar(advance), checks.append)
+    if was_finished:
+        print(f"{config.run_id}: finished before, reused from {folder}", file=sys.stderr)
     for check in checks:
         _print_promises(check)
     return record

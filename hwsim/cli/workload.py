@@ -38,7 +38,7 @@ def workload(
     bits: BitsListOption = None,
     act_bits: ActBitsOption = None,
     exponents: ExponentsOption = None,
-    first_last: FirstLastOption = "8",
+    first_last: FirstLastOption = None,
     to: Annotated[Target | None, typer.Option(help="Write the layers for hwsim (csv) or another simulator.")] = None,
     out: Annotated[Path | None, typer.Option(help="The file, for timeloop the folder, that --to writes.")] = None,
     output: FormatOption = Output.table,
@@ -56,8 +56,10 @@ def workload(
     (layers,) = chosen.values()
     if (to is None) != (out is None):
         raise ValueError("--to and --out belong together")
+    if to is Target.csv and bits is not None:
+        raise ValueError("a .csv of layers holds no formats: give --bits where it is read")
     if to is None or out is None:
-        write([_row(layer) for layer in layers], output.value, title=f"Layers of {title_of(network)}")
+        write([_row(layer) for layer in layers], output.value, title=f"Layers of {title_of(chosen)}")
     elif to is Target.csv:
         from hwsim.workloads import write_csv
 

@@ -8,6 +8,8 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from hwsim.arithmetic import integers
+
 FloatArray = NDArray[np.floating[Any]]
 CodeArray = NDArray[np.int64]
 
@@ -115,7 +117,7 @@ class Format(ABC):
 
     def checked(self, codes: ArrayLike) -> CodeArray:
         """Return the codes as an int64 array after checking that each fits code_bits."""
-        array = np.asarray(codes, dtype=np.int64)
+        array = integers(codes)
         if array.size and not (array.min() >= 0 and array.max() < 2**self.code_bits):
             worst = array.min() if array.min() < 0 else array.max()
             raise ValueError(f"codes of {self} must be in 0..{2**self.code_bits - 1}, got {worst}")

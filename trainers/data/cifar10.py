@@ -40,7 +40,7 @@ def load_cifar10(data_dir: Path | None) -> Dataset:
         FileNotFoundError: a batch is missing; the message names it and says where to put it.
     """
     if data_dir is None:
-        raise ValueError(f"cifar10 is read from disk: give the folder that holds {FOLDER} as data_dir")
+        raise ValueError(f"cifar10 is read from disk: give the folder that holds {FOLDER} as data_dir (--data-dir)")
     parts = {name: read_batch(batch_path(data_dir, name), md5) for name, md5 in MD5.items()}
     train = [part for name, part in parts.items() if name != "test_batch"]
     return Dataset(
