@@ -17,6 +17,7 @@ from trainers.model_file import load_model, read_tensors, save_model, write_tens
 from trainers.models import make_model
 from trainers.optimizer import make_optimizer, set_learning_rate
 from trainers.quantize import QuantizationConfig, quantize
+from trainers.run_folder import CHECKPOINT, CONFIG, claim, read_json
 from trainers.schedule import SCHEDULES
 from trainers.seeding import epoch_order, reproducible, seed_step, stream
 
@@ -143,3 +144,12 @@ def test_names_of_designs_and_runs() -> None:
     assert replace(config, weights="pot", bits=3, act_bits=8).run_id == "digits-digits_resnet-pot-w3a8-s2"
     assert not config.is_quantized
     assert config.to_dict()["act_bits"] == 4
+
+
+def test_a_run_that_saved_nothing_leaves_its_folder_free(tmp_path: Path) -> None:
+    claim(tmp_path, TrainConfig(lr=0.1), {})
+    claim(tmp_path, TrainConfig(lr=0.2), {})
+    assert read_json(tmp_path / CONFIG)["lr"] == 0.2
+    (tmp_path / CHECKPOINT).touch()
+    with pytest.raises(ValueError, match=r"holds a run with lr=0\.2, this one has 0\.1"):
+        claim(tmp_path, TrainConfig(lr=0.1), {})
