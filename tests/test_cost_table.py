@@ -2,7 +2,9 @@
 
 import pytest
 
+from hwsim.cost import evaluate
 from hwsim.cost.table import CostTable, Entry, columns, concatenate
+from hwsim.workloads import literature
 
 TABLE = CostTable(
     (
@@ -25,6 +27,14 @@ def test_totals_add_over_layers_and_keep_conventions_apart() -> None:
         ("total", "bops", 200, "uniq"),
         ("total", "utilization", 0.6, "os"),
     ]
+
+
+def test_totals_keep_every_part_of_a_ratio() -> None:
+    table = evaluate(literature("resnet18"), ["overhead"])
+    assert (
+        len(table.total()) == len(table) == 4 * 7
+    )  # 8, 4, 3, 2 bits; two numbers by each count of Table 1, three as run
+    assert [(e.part, e.value) for e in table.total()] == [(e.part, e.value) for e in table]
 
 
 def test_sources_of_a_sum_are_all_named() -> None:

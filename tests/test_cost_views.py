@@ -30,6 +30,15 @@ def test_totals_have_one_row_per_quantity() -> None:
     assert [(row["quantity"], row["value"]) for row in rows] == [("bops", 1_814_073_344 * 1024)]
 
 
+def test_a_ratio_of_several_parts_has_a_row_for_each() -> None:
+    rows = totals(overhead(literature("resnet18"), [4, 3]))
+    names = [row["quantity"] for row in rows if row["convention"] == "asq_table1"]
+    assert names == [f"{what}_overhead, {bits} bits" for bits in (4, 3) for what in ("parameters", "compute")]
+    assert [row["quantity"] for row in totals(evaluate(literature("resnet18"), ["accelerator"]))][-2:] == [
+        *("utilization", "intensity")
+    ]
+
+
 def test_layers_have_a_column_per_quantity() -> None:
     rows = by_layer(evaluate(literature("resnet18"), ["counts", "bops"]))
     first = rows[0]

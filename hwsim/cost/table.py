@@ -9,7 +9,7 @@ Number = int | float
 NETWORK = "network"  #: The layer of a row that belongs to no single layer.
 
 #: Units of ratios and extremes: such rows have no sum over layers. `total` keeps those of the whole network.
-RATIO_UNITS = ("1", "%", "LSB", "level", "bit/entry", "MAC/bit", "MAC/cycle", "bit/cycle")
+RATIO_UNITS = ("1", "%", "LSB", "level", "bit/entry", "MAC/bit", "MAC/cycle")
 
 
 class Entry(NamedTuple):
@@ -73,9 +73,11 @@ class CostTable:
     def total(self) -> "CostTable":
         """Return sums over layers and parts, one entry per quantity and convention.
 
-        Of ratios (utilization, a percentage) the entry of the whole network stays.
+        Of ratios (utilization, a percentage) the entries of the whole network follow, one for each part.
         """
-        return CostTable(tuple(e for e in self.entries if _additive(e) or e.layer == NETWORK)).by()
+        sums = CostTable(tuple(entry for entry in self.entries if _additive(entry)))
+        ratios = CostTable(tuple(e for e in self.entries if e.layer == NETWORK and not _additive(e)))
+        return sums.by() + ratios.by("part")
 
     def value(self, quantity: str, **fields: str | Iterable[str]) -> Number:
         """Return the sum of one quantity, over the entries that `filter` keeps.

@@ -1,5 +1,6 @@
 """Cost tables as the rows that people print: totals, layers, and designs side by side."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,11 @@ Rows = list[dict[str, Value]]
 
 
 def totals(table: CostTable) -> Rows:
-    """Return one row per quantity and convention: quantity, value, unit, convention, source."""
-    return [_without(entry, "layer", "part") for entry in table.total()]
+    """Return one row per quantity and convention: quantity, value, unit, convention, source.
+
+    A ratio of several parts of the network, such as an overhead at several widths, has a row `quantity, part` for each.
+    """
+    return [_without(entry, "layer", "part") for entry in _named_by_part(table.total())]
 
 
 def by_layer(table: CostTable) -> Rows:
@@ -35,7 +39,7 @@ def by_layer(table: CostTable) -> Rows:
 
 def side_by_side(tables: Mapping[str, CostTable], per_layer: bool = False) -> Rows:
     """Return one row per quantity (and layer), with each design's value in a column of its name."""
-    summed = {name: table.by("layer") if per_layer else table.total() for name, table in tables.items()}
+    summed = {name: table.by("layer") if per_layer else _named_by_part(table.total()) for name, table in tables.items()}
     kept = ("layer", "quantity", "unit", "convention") if per_layer else ("quantity", "unit", "convention")
     return [{key: _value(row[key]) for key in (*kept, *tables)} for row in columns(summed)]
 
@@ -63,6 +67,20 @@ def precisions(
 def at_precisions(workload: Workload, chosen: Mapping[str, Precision], **options: Any) -> dict[str, Workload]:
     """Return the workload at each precision; options are those of `quantized`."""
     return {name: quantized(workload, precision, **options) for name, precision in chosen.items()}
+
+
+def _named_by_part(table: CostTable) -> CostTable:
+    """Put the part into the quantity's name where one quantity and convention has several."""
+    found = Counter((entry.quantity, entry.convention) for entry in table)
+    several = {key for key, number in found.items() if number > 1}
+    return CostTable(
+        tuple(
+            entry._replace(quantity=f"{entry.quantity}, {entry.part}")
+            if (entry.quantity, entry.convention) in several
+            else entry
+            for entry in table
+        )
+    )
 
 
 def _known(weights: str, options: Mapping[str, Any]) -> dict[str, Any]:
