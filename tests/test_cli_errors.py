@@ -266,3 +266,12 @@ def test_labels_beyond_the_classes(tiny_network: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "labels.npy", np.array([99, -1]))
     files = ("--images", tmp_path / "images.npy", "--labels", tmp_path / "labels.npy")
     assert "labels must be in 0..9, got -1..99" in error("simulate", tiny_network, *files)
+
+
+def test_costs_that_would_mislead(tiny_network: Path) -> None:
+    assert "it has its own precision, and no other" in error("cost", tiny_network, "--bits", 4)
+    assert "overhead is a table of its own" in error("cost", "resnet18", "--metrics", "overhead")
+    assert "needs weight codes" in error("bops", "resnet18", "--bits", 4, "--convention", "ebops")
+    huge = f"{2**20 + 1}x1"
+    assert "rows of an array must be at most 1048576, got 1048577" in error("accelerator", "resnet18", "--array", huge)
+    assert "clock_mhz must be above 0 and finite, got inf" in error("accelerator", "resnet18", "--clock-mhz", "inf")

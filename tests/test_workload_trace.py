@@ -163,3 +163,37 @@ def test_residual_connections_are_known() -> None:
         ("relu", ("conv",)),
         ("add", ("relu", "input")),
     ]
+
+
+@pytest.mark.parametrize(
+    ("module", "macs"),
+    [
+        (nn.LSTM(4, 8), 5 * 4 * 8 * (4 + 8)),
+        (nn.RNN(4, 8), 5 * 8 * (4 + 8)),
+        (nn.GRU(4, 8), 5 * 3 * 8 * (4 + 8)),
+    ],
+)
+def test_an_initial_state_is_data(module: nn.Module, macs: int) -> None:
+    workload = trace_workload(module, torch.empty(5, 1, 4, device="meta"))
+    assert workload.macs == macs
+    assert any(layer.kind == "nonlinear" for layer in workload)
+    assert not any(layer.kind in ("constant", "unknown") for layer in workload)
+
+
+class WritesIntoZeros(nn.Module):
+    """Puts its input into a fresh tensor before the linear layer reads it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what the linear layer makes of the widened input."""
+        wide = torch.zeros(1, 8, device=x.device)
+        wide[:, :4] = x
+        out: torch.Tensor = self.linear(wide)
+        return out
+
+
+def test_a_fresh_tensor_that_is_written_is_data() -> None:
+    assert trace_workload(WritesIntoZeros(), torch.empty(1, 4, device="meta")).macs == 64

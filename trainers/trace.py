@@ -84,6 +84,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def _record(self, call: Call, results: list[Tensor]) -> None:
+        if not call.tensors:  # a fresh tensor is data, as an initial state is; a fresh number is neither
+            self.made_by |= {id(x): "input" for x in results if x.dim()}
+            return
         sources = [x for x in call.tensors if id(x) in self.weights or id(x) in self.made_by]
         if sources and all(id(x) in self.weights for x in sources):
             self.weights |= {id(x): self.weights[id(sources[0])] for x in results}

@@ -36,9 +36,7 @@ def accelerator(
     buffer_kib: Annotated[int, typer.Option(help="Each of the three on-chip buffers, in KiB.")] = 64,
     dram_bits: Annotated[int, typer.Option(help="Bits that DRAM moves per cycle.")] = 128,
     clock_mhz: Annotated[float, typer.Option(help="Clock in MHz.")] = 500.0,
-    technology: Annotated[
-        str, typer.Option(help="Table of energies: horowitz2014, jouppi2021, aladdin.")
-    ] = "horowitz2014",
+    technology: Annotated[str, typer.Option(help="Table of energies: horowitz2014 or jouppi2021.")] = "horowitz2014",
     layers: LayersOption = False,
     compare: CompareOption = False,
     output: FormatOption = Output.table,

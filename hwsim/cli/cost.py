@@ -32,7 +32,7 @@ def cost(
     first_last: FirstLastOption = None,
     metrics: Annotated[
         str | None,
-        typer.Option(help="counts, storage, bops, tables, energy, accelerator, overhead; or all.", metavar="M,M,..."),
+        typer.Option(help="Some of counts, storage, bops, tables, energy, accelerator; or all.", metavar="M,M,..."),
     ] = None,
     layers: LayersOption = False,
     compare: CompareOption = False,
@@ -46,7 +46,10 @@ def cost(
     """
     from hwsim.cost import METRICS, evaluate, workload_cost
 
-    chosen = None if metrics is None else list(METRICS) if metrics == "all" else parse_names(metrics, "--metrics")
+    every = [name for name in METRICS if name != "overhead"]
+    chosen = None if metrics is None else every if metrics == "all" else parse_names(metrics, "--metrics")
+    if chosen and "overhead" in chosen:
+        raise ValueError("overhead is a table of its own: hwsim overhead --network NAME")
     workloads = designs(network, weights, bits, act_bits, exponents, first_last)
     tables = {name: evaluate(w, chosen) if chosen else workload_cost(w) for name, w in workloads.items()}
     print_costs(tables, f"Cost of {title_of(workloads)}", layers, compare, output)

@@ -21,7 +21,8 @@ def overhead(
     The columns `asq_table1` reproduce the paper (arXiv:2504.17263): the adapter is charged at 8 bits, pooling and
     reciprocals at nothing. The paper does not print the adapter's construction: it is inferred from the released code,
     and a few others round to the same numbers. The columns `asq_table1_at_32_bits` charge the adapter's 32-bit floating
-    point; `as_it_runs` counts every operation of the adapter over every operation of the network.
+    point; `as_it_runs` charges parameters at 32 bits over what the network stores, and all the adapter's operations
+    (pooling and reciprocals too) over two operations per MAC of the network, each scaled by its bits / 32.
 
     Example: hwsim overhead --network resnet18,mobilenetv2 --bits 8,4,3,2 --format latex
     """

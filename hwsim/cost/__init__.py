@@ -55,12 +55,14 @@ def evaluate(workload: Workload, metrics: Iterable[str] = METRICS) -> CostTable:
     """Return the entries of several metrics, one after the other.
 
     Raises:
-        ValueError: a metric is unknown, or one of them refuses the workload.
+        ValueError: a metric is unknown or stands twice, or one of them refuses the workload.
     """
     chosen = list(metrics)
     for metric in chosen:
         if metric not in METRICS:
             raise unknown_name("metric", metric, METRICS)
+        if chosen.count(metric) > 1:
+            raise ValueError(f"metric {metric!r} stands twice: its entries would be added up")
     return concatenate(METRICS[metric](workload) for metric in chosen)
 
 

@@ -76,10 +76,19 @@ def bops(workload: Workload, convention: str) -> CostTable:
     """Return the BOPs of each layer with products under one convention.
 
     Raises:
-        ValueError: the convention is unknown.
+        ValueError: the convention is unknown, or needs weight codes, which the workload does not know.
     """
     if convention not in CONVENTIONS:
         raise unknown_name("BOPs convention", convention, CONVENTIONS)
+    entries = _entries(workload, convention)
+    if workload.mac_layers and not len(entries):
+        raise ValueError(
+            f"{convention} needs weight codes: {workload.name} has none, take a trained network"
+        )
+    return entries
+
+
+def _entries(workload: Workload, convention: str) -> CostTable:
     rule = CONVENTIONS[convention]
     counted = ((layer, rule.count(layer)) for layer in workload.mac_layers)
     return CostTable(
@@ -96,4 +105,4 @@ def all_bops(workload: Workload) -> CostTable:
 
     `ebops` and `qonnx_sparse` need weight codes: only workloads of a Network (or a file with weights) have them.
     """
-    return CostTable(tuple(entry for convention in CONVENTIONS for entry in bops(workload, convention)))
+    return CostTable(tuple(entry for convention in CONVENTIONS for entry in _entries(workload, convention)))

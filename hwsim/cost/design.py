@@ -1,5 +1,6 @@
 """One point of hardware: an array of processing elements with its buffers and its memory."""
 
+import math
 from dataclasses import dataclass
 
 from hwsim.cost.systolic import DATAFLOWS
@@ -8,6 +9,7 @@ from hwsim.cost.throughput import STYLES
 from hwsim.errors import unknown_name
 
 KIB = 8 * 1024  #: Bits of a KiB.
+LARGEST = 1 << 20  #: No size of a design exceeds it, so that all counts fit 64 bits.
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class Design:
     (`hwsim.cost.throughput`). Buffers are in KiB, the bandwidth of the DRAM in bits per cycle, the clock in MHz.
 
     Raises:
-        ValueError: a size that is not positive, or an unknown dataflow, style or technology.
+        ValueError: a size that is not in 1..2^20, or an unknown dataflow, style or technology.
     """
 
     rows: int = 32
@@ -37,8 +39,10 @@ class Design:
             size = getattr(self, field)
             if isinstance(size, bool) or not isinstance(size, int) or size < 1:
                 raise ValueError(f"{field} of an array must be an integer of at least 1, got {size!r}")
-        if not self.clock_mhz > 0:
-            raise ValueError(f"clock_mhz must be above 0, got {self.clock_mhz}")
+            if size > LARGEST:
+                raise ValueError(f"{field} of an array must be at most {LARGEST}, got {size}")
+        if not 0 < self.clock_mhz < math.inf:
+            raise ValueError(f"clock_mhz must be above 0 and finite, got {self.clock_mhz}")
         if self.dataflow not in DATAFLOWS:
             raise unknown_name("dataflow", self.dataflow, DATAFLOWS)
         if self.style not in STYLES:

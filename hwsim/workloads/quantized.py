@@ -8,7 +8,7 @@ from typing import Any
 from hwsim.errors import unknown_name
 from hwsim.formats import FORMATS, Format, Uniform, make_format
 from hwsim.multipliers import Multiplier, multiplier_for
-from hwsim.workload import Layer, Workload
+from hwsim.workload import Layer, Workload, WorkloadError
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,14 @@ def quantized(
     every quantizer gets one of its own, also where two layers read one tensor. Helpers (layers with a
     `part`, such as an adapter) stay in floating point.
 
-    Formats that the workload already has are replaced.
+    Formats that an earlier call gave are replaced.
 
     Raises:
         ValueError: an override names no layer that multiplies.
+        WorkloadError: the workload is a trained network's, whose codes and quantizers are its own.
     """
+    if any(layer.facts for layer in workload):
+        raise WorkloadError(f"{workload.name} is a trained network: it has its own precision, and no other")
     workload = unquantized(workload)
     chosen = dict(overrides or {})
     keys = [layer.key for layer in workload.mac_layers if not layer.part]
