@@ -75,7 +75,10 @@ class Technology:
             MissingConstantError: there is none.
         """
         if name not in self.rows:
-            raise MissingConstantError(f"{self.name} has no row for {name}")
+            others = [other for other in TECHNOLOGIES if any(row.name == name for row in load_table(other))]
+            raise MissingConstantError(
+                f"{self.name} has no row for {name}; those with one: {', '.join(others) or 'none'}"
+            )
         return self.rows[name]
 
 
