@@ -231,3 +231,19 @@ def test_a_long_list_of_designs_is_evaluated_in_chunks(monkeypatch: pytest.Monke
     whole = list(sweep(literature("resnet20_a"), PRECISIONS[:1], designs))
     monkeypatch.setattr(importlib.import_module("hwsim.cost.sweep"), "CHUNK", 4)
     assert list(sweep(literature("resnet20_a"), PRECISIONS[:1], designs)) == whole
+
+
+def test_the_largest_array_has_a_utilization_within_its_peak() -> None:
+    """One fold: M x N x K = 4 x 2 x 3 products over 2^40 elements and K + 2 * 2^20 - 2 cycles."""
+    layer = Layer("c", "linear", N=4, K=2, C=3, has_weight=True)
+    table = accelerator(Workload("x", (layer,)), Design(rows=2**20, columns=2**20))
+    expected = 24 / (2**40 * (3 + 2**21 - 2))
+    assert [entry.value for entry in table.filter(quantity="utilization")] == [expected, expected]
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_only_one_product_per_cycle_is_said_to_equal_scale_sim(style: str) -> None:
+    table = accelerator(quantized(literature("resnet20_a"), INT8), Design(style=style))
+    sources = {entry.source for entry in table.filter(quantity="cycles")}
+    scaled = "closed form of SCALE-Sim 3.0.0, streams scaled by the products per cycle of style"
+    assert sources == {"closed form, equal to SCALE-Sim 3.0.0" if style == "native" else f"{scaled} {style}"}

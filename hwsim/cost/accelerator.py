@@ -19,7 +19,8 @@ from hwsim.workload import Layer, Workload, WorkloadError
 
 FloatArray = NDArray[np.float64]
 
-CYCLES = "closed form, equal to SCALE-Sim 3.0.0 at one product per cycle"
+CYCLES = "closed form, equal to SCALE-Sim 3.0.0"
+CYCLES_OF_STYLE = "closed form of SCALE-Sim 3.0.0, streams scaled by the products per cycle of style"
 UTILIZATION = "MACs over peak MACs of cycles + 1 (SCALE-Sim counts from 0)"
 SRAM = "closed form of the dataflow"
 DEFAULT_DESIGN = Design()
@@ -155,7 +156,7 @@ def _layer(
     def entry(part: str, quantity: str, value: Number, unit: str, source: str) -> Entry:
         return Entry(layer.name, part, quantity, value, unit, convention, source)
 
-    yield entry(part, "cycles", int(run.cycles[0, i]), "cycle", CYCLES)
+    yield entry(part, "cycles", int(run.cycles[0, i]), "cycle", _source_of_cycles(design))
     yield entry(part, "total_cycles", int(run.total_cycles[0, i]), "cycle", "cycles, or the transfers if longer")
     macs, rate = int(g.macs[i]), float(run.products[i] / run.per_cycles[i])
     peak = design.rows * design.columns * rate
@@ -172,6 +173,10 @@ def _layer(
         yield entry(name, "energy", float(values[0, i]), ENERGY_UNIT, source)
 
 
+def _source_of_cycles(design: Design) -> str:
+    return CYCLES if design.style == "native" else f"{CYCLES_OF_STYLE} {design.style}"
+
+
 def _sram(traffic: SramTraffic, i: int) -> Iterator[tuple[str, int]]:
     yield "input buffer reads", int(traffic.input_reads[0, i])
     yield "weight buffer reads", int(traffic.weight_reads[0, i])
@@ -181,7 +186,8 @@ def _sram(traffic: SramTraffic, i: int) -> Iterator[tuple[str, int]]:
 
 def _network(run: Execution, g: Gemms, design: Design) -> Iterator[Entry]:
     """Yield the ratios of the whole network; everything else is the sum over layers."""
-    peak_products = design.rows * design.columns * (run.cycles[0] + 1) * run.products / run.per_cycles
+    per_cycle = run.products / run.per_cycles * (design.rows * design.columns)
+    peak_products = per_cycle * (run.cycles[0] + 1)  # in floating point: a large array passes 64 bits
     utilization = float(g.macs.sum() / peak_products.sum())
     intensity = float(g.macs.sum() / run.dram[0].sum())
     yield Entry(NETWORK, "array", "utilization", utilization, "1", design.name, UTILIZATION)
