@@ -136,6 +136,10 @@ def test_operations_of_the_layers_between() -> None:
     assert table.value("add", part="add") == sum(layer.outputs for layer in workload if layer.kind == "add")
 
 
+def test_operations_without_formats_are_floating_point() -> None:
+    assert {e.convention for e in operation_counts(literature("resnet18"))} == {"floating-point operations"}
+
+
 def test_an_unknown_operator_is_counted_as_unknown() -> None:
     table = counts(Workload("x", (Layer("sort", "unknown", op="aten::sort"),)))
     assert table.value("unknown_operators", part="aten::sort") == 1

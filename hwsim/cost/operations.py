@@ -30,6 +30,7 @@ PER_OUTPUT: dict[str, dict[str, int]] = {
 #: Kinds that need one reciprocal for each window of FY * FX elements.
 RECIPROCAL_PER_WINDOW = ("norm", "softmax")
 
+FLOATING = "floating-point operations"
 EXACT = "operations of the weight codes themselves"
 EXPECTED = "operations expected if all weight codes are equally likely"
 
@@ -60,7 +61,9 @@ def operations(layer: Layer) -> Iterator[Operation]:
 
 
 def convention(workload: Workload) -> str:
-    """Return how the products of this workload are counted: from real codes, or as an expectation."""
+    """Return how the products of this workload are counted: as they are, from real codes, or as an expectation."""
+    if not any(layer.multiplier or layer.activation for layer in workload):
+        return FLOATING
     known = all(layer.facts or not layer.weight for layer in workload.mac_layers)
     return EXACT if known else EXPECTED
 
