@@ -91,13 +91,27 @@ def test_a_cell_that_cannot_be_is_named_with_its_place(column: str, value: str, 
         ("", "x.csv: no column 'name'"),
         (",".join(COLUMNS[:-1]) + "\n", "x.csv: no column 'shared'"),
         (",".join([*COLUMNS, "colour"]) + "\n", "x.csv: column 'colour' is unknown"),
-        (",".join(COLUMNS) + "\n", "workload x has no layers"),
+        (",".join(COLUMNS) + "\n", "x.csv: no layers below the header"),
         (",".join(COLUMNS) + "\nconv1,\n", "x.csv, line 2: 2 cells for 26 columns"),
     ],
 )
 def test_a_table_that_cannot_be_is_refused(text: str, message: str) -> None:
     with pytest.raises(WorkloadError, match=message):
         parse_csv(text, "x", "x.csv")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path: Path) -> None:
+    file = tmp_path / "resnet18.csv"
+    file.write_text(to_csv(literature("resnet18")), encoding="utf-8-sig")
+    assert file.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert read_csv(file) == literature("resnet18")
+
+
+def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "net.csv"
+    file.write_bytes(b"name,caf\xe9\n")
+    with pytest.raises(WorkloadError, match=r"net\.csv: a layer list is UTF-8 text, got the byte 0xe9"):
+        read_csv(file)
 
 
 def test_reading_gives_a_workload() -> None:

@@ -29,12 +29,18 @@ def read_csv(path: str | Path) -> Workload:
     pad_right, dilation_y dilation_x, and 0 or 1 for has_weight has_bias shared. Only part, op and inputs may be empty.
 
     Raises:
-        WorkloadError: a column is missing or unknown, a cell is not what the column holds, or a layer cannot be; the
-            message names file, line and column.
+        WorkloadError: the file is not UTF-8, a column is missing or unknown, no line follows, a cell is not what the
+            column holds, or a layer cannot be; the message names file, line and column.
         OSError: the file cannot be read.
     """
     file = Path(path)
-    return parse_csv(file.read_text(encoding="utf-8"), file.stem, str(path))
+    try:
+        text = file.read_text(encoding="utf-8-sig")  # spreadsheets put a byte order mark in front
+    except UnicodeDecodeError as error:
+        raise WorkloadError(
+            f"{path}: a layer list is UTF-8 text, got the byte {error.object[error.start]:#04x}"
+        ) from error
+    return parse_csv(text, file.stem, str(path))
 
 
 def parse_csv(text: str, name: str, where: str) -> Workload:
@@ -47,6 +53,8 @@ def parse_csv(text: str, name: str, where: str) -> Workload:
     header = next(reader, [])
     _check_columns(header, where)
     lines = [(reader.line_num, row) for row in reader if row]
+    if not lines:
+        raise WorkloadError(f"{where}: no layers below the header")
     return Workload(name, tuple(_layer(header, row, f"{where}, line {number}") for number, row in lines))
 
 
