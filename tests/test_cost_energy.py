@@ -3,6 +3,7 @@
 import pytest
 
 from hwsim.cost.constants import COLUMNS, TABLES, constant, load_table, parse_table
+from hwsim.cost.counts import OPERATION_KINDS
 from hwsim.cost.energy import arithmetic_energy
 from hwsim.cost.technology import TECHNOLOGIES, MissingConstantError, Technology
 from hwsim.workload import Layer, Workload
@@ -79,6 +80,13 @@ def test_sram_is_a_power_of_its_capacity() -> None:
     assert table.access("sram_read", 64, 16 * 8192).energy_pj == pytest.approx(200**0.5)
     assert table.access("sram_read", 1, 1).energy_pj == 10 / 64
     assert table.access("sram_read", 32, 2**40).energy_pj == 50
+
+
+def test_every_row_of_energies_is_one_that_the_models_ask_for() -> None:
+    arithmetic = {f"{kind}_{what}" for kind in ("int", "float") for what in ("add", "multiply")}
+    others = {*OPERATION_KINDS, "sram_read", "sram_write", "dram_access"}
+    names = {row.name for table in TECHNOLOGIES for row in load_table(table)}
+    assert names <= arithmetic | others
 
 
 def test_no_number_without_a_row() -> None:
