@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hwsim.workload import Workload, WorkloadError
-from hwsim.workloads import LITERATURE, literature, load_workload
+from hwsim.workloads import LITERATURE, Precision, literature, load_workload, quantized
 from hwsim.workloads.csv_file import COLUMNS, parse_csv, read_csv, to_csv, write_csv
 
 # torchvision counts the ImageNet networks so (parameters exactly; MACs with fvcore, batch norm and pooling left out).
@@ -98,6 +98,13 @@ def test_a_cell_that_cannot_be_is_named_with_its_place(column: str, value: str, 
 def test_a_table_that_cannot_be_is_refused(text: str, message: str) -> None:
     with pytest.raises(WorkloadError, match=message):
         parse_csv(text, "x", "x.csv")
+
+
+def test_what_a_file_would_lose_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "net.csv"
+    with pytest.raises(WorkloadError, match=r"no formats, scales or accumulators: layer conv1/quantizer has some"):
+        write_csv(quantized(literature("resnet18"), Precision("pot", 4)), file)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path: Path) -> None:

@@ -59,7 +59,17 @@ def parse_csv(text: str, name: str, where: str) -> Workload:
 
 
 def to_csv(workload: Workload) -> str:
-    """Return the workload as CSV text; formats and weights are not part of it."""
+    """Return the workload as CSV text.
+
+    Raises:
+        WorkloadError: a layer has a format, scales or a chosen accumulator, which the columns do not hold.
+    """
+    for layer in workload:
+        if layer.activation or layer.weight or layer.scales or layer.accumulator_bits:
+            raise WorkloadError(
+                f"workload {workload.name} cannot be a CSV file, which holds no formats, scales or accumulators: layer "
+                f"{layer.key} has some"
+            )
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -71,6 +81,7 @@ def write_csv(workload: Workload, path: str | Path) -> None:
     """Write the workload as a CSV file.
 
     Raises:
+        WorkloadError: as `to_csv`.
         OSError: the file cannot be written.
     """
     with atomic_write(path) as temporary:
