@@ -74,6 +74,46 @@ def test_what_runs_costs_more_than_what_the_paper_charges() -> None:
         assert all(ours > theirs for ours, theirs in zip(honest, paper, strict=True))
 
 
+def inner_convolutions_of_resnet18() -> list[tuple[int, int, int, int]]:
+    """Return (channels in, channels out, window, width of the input) after He et al., arXiv:1512.03385, Table 1."""
+    convolutions = [(64, 64, 3, 56)] * 4
+    for channels, width in ((128, 28), (256, 14), (512, 7)):
+        convolutions += [(channels // 2, channels, 3, 2 * width), (channels // 2, channels, 1, 2 * width)]
+        convolutions += [(channels, channels, 3, width)] * 3
+    return convolutions
+
+
+def test_what_runs_at_4_bits_is_the_count_by_hand() -> None:
+    """Inner layers at 4 bits, the first and the last at 8; 4,800 channels with two batch norm values, 1,000 biases.
+
+    An adapter of C channels, P positions and h = C/4 takes C P operations to pool (P - 1 sums, 1 product), 2 C h and
+    2 h for its linear layers with bias, h + 1 comparisons, the product with the step and a reciprocal.
+    """
+    inner = inner_convolutions_of_resnet18()
+    weights = sum(c * k * f * f for c, k, f, _ in inner)
+    assert weights + 64 * 147 + 512_000 + 1_000 + 2 * 4_800 == 11_689_512
+    stored = 4 * weights + 8 * (64 * 147 + 512_000) + 32 * (1_000 + 2 * 4_800)
+    macs, ends = 1_695_547_392, 118_013_952 + 512_000
+    hidden = [(c, c // 4, width * width, k) for c, k, _, width in inner]
+    added = sum(c * h + h + h + 1 + k + 1 for c, h, _, k in hidden)
+    operations = sum(c * p + 2 * c * h + 2 * h + h + 1 + 1 + 1 for c, h, p, _ in hidden)
+    products = sum(c * h + h for c, h, _, _ in hidden)
+    assert (added, products) == (311_846, 306_112)
+    expected = {
+        "parameters_overhead": 100 * 32 * added / stored,
+        "compute_overhead": 100 * operations / (2 * (4 * macs + 8 * ends) / 32),
+        "bops_overhead": 100 * 1024 * products / (16 * macs + 64 * ends),
+    }
+    found = overhead(literature("resnet18"), [4]).filter(convention="as_it_runs")
+    assert {entry.quantity: entry.value for entry in found} == pytest.approx(expected, rel=1e-12)
+
+
+def test_every_number_that_is_not_the_papers_says_what_is_divided_by_what() -> None:
+    for entry in overhead(literature("resnet18"), [4]):
+        assert entry.source.startswith("ASQ," if entry.convention == "asq_table1" else "own count: ")
+        assert entry.convention == "asq_table1" or " over " in entry.source
+
+
 def test_the_table_that_is_printed_has_a_row_per_network_and_width() -> None:
     rows = overhead_rows({name: overhead(literature(name), (4, 3)) for name in ("resnet18", "resnet34")})
     assert [(row["network"], row["bits"]) for row in rows] == [

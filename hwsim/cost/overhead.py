@@ -18,7 +18,18 @@ TABLE1_FLOAT = "asq_table1_at_32_bits"
 HONEST = "as_it_runs"
 
 PAPER_SOURCE = "ASQ, arXiv:2504.17263, Table 1; construction inferred from the released code, not printed"
-OWN_SOURCE = "own count"
+#: What is divided by what, where the paper does not say it.
+SOURCES = {
+    (TABLE1_FLOAT, "parameters"): "adapter and steps at 32 bits over all parameters at b bits",
+    (TABLE1_FLOAT, "compute"): "2 x adapter weights at 32 bits over MACs of inner convolutions at b bits",
+    (HONEST, "parameters"): (
+        "adapter and steps at 32 bits over weights of layers with products at b bits (first and last 8), others at 32"
+    ),
+    (HONEST, "compute"): (
+        "all operations of the adapters over the sum of 2 MACs x b / 32 of all layers (first and last b = 8)"
+    ),
+    (HONEST, "bops"): "MACs of the adapters x 32 x 32 over MACs x b x b of all layers (first and last b = 8)",
+}
 
 
 def overhead(workload: Workload, bits: Iterable[int] = (8, 4, 3, 2), ratio: int = RATIO) -> CostTable:
@@ -29,10 +40,11 @@ def overhead(workload: Workload, bits: Iterable[int] = (8, 4, 3, 2), ratio: int 
     adapter weight at 8 bits, over the inner convolutions' multiplications at `bits`. `asq_table1_at_32_bits` differs in
     one thing: the adapter has the 32 bits that it has in the released code.
 
-    `as_it_runs` charges what runs. Parameters: adapter and steps at 32 bits, over the network's parameters as stored
-    (first and last layer at 8 bits, batch norm and biases at 32). Compute: all the adapter's operations, pooling and
-    reciprocals included, over the multiplications and additions of all layers, each scaled by bits / 32. BOPs: the
-    adapter's, 32 x 32 bits, over the network's.
+    `as_it_runs` charges what runs; b is `bits`, and 8 for the first and the last layer. Parameters: adapter and steps
+    at 32 bits, over weights of the layers with products at b and everything else (batch norm, biases) at 32. Compute:
+    all the adapter's operations at 32 bits, each of them one, pooling and reciprocals included, over the sum of
+    2 MACs b / 32 of all layers with products; the network's other operations (batch norm, ReLU, quantizers) are left
+    out. BOPs: the adapter's MACs x 32 x 32, over the network's MACs x b x b.
 
     Raises:
         WorkloadError: the network has no convolution between its first and its last layer, or the ratio is below 1.
@@ -111,6 +123,6 @@ def _as_it_runs(cost: _Count, bits: int) -> Iterator[Entry]:
 
 
 def _percent(what: str, bits: int, added: int | Fraction, before: int | Fraction, convention: str) -> Entry:
-    source = PAPER_SOURCE if convention == TABLE1 else OWN_SOURCE
+    source = PAPER_SOURCE if convention == TABLE1 else f"own count: {SOURCES[convention, what]}"
     percent = float(100 * Fraction(added) / Fraction(before))
     return Entry(NETWORK, f"{bits} bits", f"{what}_overhead", percent, "%", convention, source)
