@@ -1,15 +1,17 @@
 """The cost of an integer network, counted from its own weight codes, against counts by hand."""
 
 import numpy as np
+import pytest
 
 from hwsim.accumulator import Accumulator
 from hwsim.arithmetic import Requantizer
-from hwsim.cost import CostTable, network_cost, summary
+from hwsim.cost import CostTable, bops, evaluate, network_cost, summary
 from hwsim.formats import PowerOfSqrtTwo, Uniform
 from hwsim.multipliers import multiplier_for
 from hwsim.network import Network
 from hwsim.nodes import AvgPool, Conv, Input, Quantize, Relu, Rescale
-from hwsim.workload import Workload
+from hwsim.workload import Workload, WorkloadError
+from hwsim.workloads import Precision, literature, quantized
 from hwsim.workloads.from_network import weight_facts
 
 
@@ -51,6 +53,24 @@ def test_every_operation_of_a_network_is_counted() -> None:
         "table_bits": 16 * 11,
     }
     assert table.value("compare") == 2 * 64 + 128
+
+
+def test_a_trained_network_takes_no_other_precision() -> None:
+    """Its quantizers and scales would be counted twice."""
+    with pytest.raises(WorkloadError, match="is a trained network: it has its own precision"):
+        quantized(Workload.from_network(post_network()), Precision("post", 4))
+
+
+def test_a_metric_that_stands_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="metric 'counts' stands twice"):
+        evaluate(Workload.from_network(post_network()), ["counts", "bops", "counts"])
+
+
+@pytest.mark.parametrize("convention", ["ebops", "qonnx_sparse"])
+def test_bops_of_weight_codes_need_a_trained_network(convention: str) -> None:
+    assert len(bops(Workload.from_network(post_network()), convention)) == 1
+    with pytest.raises(ValueError, match=f"{convention} needs weight codes: resnet18 has none, take a trained network"):
+        bops(literature("resnet18"), convention)
 
 
 def test_a_summary_of_nothing_is_zero() -> None:
