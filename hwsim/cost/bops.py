@@ -82,9 +82,7 @@ def bops(workload: Workload, convention: str) -> CostTable:
         raise unknown_name("BOPs convention", convention, CONVENTIONS)
     entries = _entries(workload, convention)
     if workload.mac_layers and not len(entries):
-        raise ValueError(
-            f"{convention} needs weight codes: {workload.name} has none, take a trained network"
-        )
+        raise ValueError(f"{convention} needs weight codes: {workload.name} has none, take a trained network")
     return entries
 
 
