@@ -174,3 +174,11 @@ def test_an_exported_torch_model_counts_like_its_trace(tmp_path: Path) -> None:
     workload = read_onnx(tmp_path / "r.onnx")
     assert workload.macs == trace_workload(model, image).macs
     assert sum(layer.kind == "add" for layer in workload) == 9
+
+
+def test_an_operator_of_a_domain_that_is_not_imported_is_refused(tmp_path: Path) -> None:
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Odd", ["x"], ["y"], domain="mine")], "net", value[:1], value[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), str(tmp_path / "net.onnx"))
+    with pytest.raises(WorkloadError, match=r"net\.onnx: .*mine"):
+        read_onnx(tmp_path / "net.onnx")

@@ -186,7 +186,10 @@ def _prepared(model: ModelProto, where: str) -> tuple[dict[str, tuple[int, ...]]
     plain = _without_quantizers(model)
     constants |= _fold_sizes(plain)
     shapes |= {name: tuple(value.shape) for name, value in constants.items() if value is not None}
-    graph = shape_inference.infer_shapes(plain, strict_mode=False, data_prop=True).graph
+    try:
+        graph = shape_inference.infer_shapes(plain, strict_mode=False, data_prop=True).graph
+    except shape_inference.InferenceError as error:
+        raise WorkloadError(f"{where}: {' '.join(str(error).split())}") from error
     for value in (*graph.input, *graph.value_info, *graph.output):
         dims = value.type.tensor_type.shape.dim
         if value.type.tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
