@@ -37,7 +37,13 @@ def assert_equal(one: Simulation, other: Simulation) -> None:
 
 
 def both(network: Network, images: NDArray[np.float64], **options: Any) -> Simulation:
-    """Run both engines, assert that they agree, and return the tensor engine's result."""
+    """Run all engines, fused and traced, assert that they agree, and return the tensor engine's result."""
+    reference = simulate(network, images, "reference", trace=True, **options)
     tensor = simulate(network, images, "tensor", trace=True, **options)
-    assert_equal(simulate(network, images, "reference", trace=True, **options), tensor)
+    assert_equal(reference, tensor)
+    assert_equal(reference, simulate(network, images, "compiled", trace=True, **options))
+    for engine in ("tensor", "compiled"):
+        fused = simulate(network, images, engine, **options)
+        np.testing.assert_array_equal(fused.outputs, reference.outputs)
+        assert fused.overflows == reference.overflows
     return tensor

@@ -131,7 +131,7 @@ def test_proof_says_why() -> None:
     assert prove(saturating.layers[0]).reason == "the accumulator can saturate, so the order of additions matters"
     pixels = np.ones((1, 2))
     assert simulate(near, pixels).paths == {"layer": "float32 convolution: partial sums reach at most 9 <= 2^24"}
-    assert simulate(saturating, pixels).paths == {"layer": f"reference: {prove(saturating.layers[0]).reason}"}
+    assert simulate(saturating, pixels).paths == {"layer": "reference: one product and one addition at a time, int64"}
     assert simulate(near, pixels, "reference").paths == {"layer": "one product and one addition at a time, int64"}
     assert EXACT_BITS == {"float32": 24, "float64": 53}
 
@@ -141,7 +141,7 @@ def test_a_saturating_accumulator_that_cannot_saturate_takes_the_fast_path() -> 
     for weight, excluded in [([7, 0], True), ([7, 1], False), ([8, 0], True), ([8, 15], False)]:
         network = single_layer(Linear, (2,), [weight], multiplier, accumulator=Accumulator(4, "saturate"))
         assert saturation_excluded(network.layers[0]) is excluded
-        assert sums(network, [[1, 1]])[1] == ("float32" if excluded else "reference:")
+        assert sums(network, [[1, 1]])[1] == ("int8" if excluded else "rows")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_saturation_order_is_channel_then_row_then_column() -> None:
         for level in levels.flatten().tolist():
             register = min(max(register + level, -32), 31)
         network = single_layer(Conv, (2, 3, 2), levels[None] % 64, multiplier, accumulator=Accumulator(6, "saturate"))
-        assert sums(network, np.ones((1, 2, 3, 2))) == ([[[[register]]]], "reference:")
+        assert sums(network, np.ones((1, 2, 3, 2))) == ([[[[register]]]], "rows")
 
 
 @pytest.mark.parametrize(("total", "kept"), [(127, 127), (128, -128), (255, -1), (256, 0), (-128, -128), (-129, 127)])
@@ -201,7 +201,7 @@ def test_wrapping_back_into_range_is_no_overflow() -> None:
 def test_no_fast_transform_touches_3_by_3_convolutions(batch: int, groups: int, onednn: bool) -> None:
     """Winograd's transform rounds, which large odd sums show; without oneDNN, a batch of 16 would go to NNPACK."""
     rng = np.random.default_rng(batch)
-    multiplier = multiplier_for(Uniform(8), Uniform(8, signed=False))
+    multiplier = multiplier_for(Uniform(9), Uniform(8, signed=False))
     weight = rng.choice([0x7F, 0x81, 0x7D, 3], (16, 16 // groups, 3, 3))
     options = {"padding": (1, 1), "groups": groups}
     network = single_layer(Conv, (16, 8, 8), weight, multiplier, **options)

@@ -3,6 +3,7 @@
 import typer
 
 from hwsim.cli.accelerator import accelerator
+from hwsim.cli.accumulators import accumulators
 from hwsim.cli.catalogue import formats, multipliers
 from hwsim.cli.cost import bops, cost, storage
 from hwsim.cli.demo import demo
@@ -24,7 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS = (
-    *(demo, formats, multipliers, train, simulate, report, figure),
+    *(demo, formats, multipliers, train, simulate, accumulators, report, figure),
     *(workload, cost, bops, storage, overhead, tables, accelerator),
 )
 for command in COMMANDS:

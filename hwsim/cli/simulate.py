@@ -25,7 +25,7 @@ def simulate(
     images: Annotated[Path | None, typer.Option(help="Images instead: numbers, (N, C, H, W), in a .npy file.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Their classes: integers, (N,), in a .npy file.")] = None,
     engine: Annotated[
-        str, typer.Option(help="reference (numpy, plain) or tensor (torch, fast); equal bit by bit.")
+        str, typer.Option(help="reference (numpy, plain), compiled (numba) or tensor (torch); equal bit by bit.")
     ] = "tensor",
     accumulator_bits: Annotated[
         int | None, typer.Option(help="Width of every accumulator (default: as the network was exported).")
@@ -33,6 +33,9 @@ def simulate(
     overflow: Annotated[
         str, typer.Option(help="What such an accumulator does: error (refuse the weights), wrap or saturate.")
     ] = "error",
+    multiplier: Annotated[
+        str | None, typer.Option(help="Product table for every layer: a .npy, .csv or .h file, or an example's name.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 256,
     layers: Annotated[bool, typer.Option("--layers", help="One row per layer: accumulator, overflows, path.")] = False,
     output: FormatOption = Output.table,
@@ -47,24 +50,28 @@ def simulate(
     """
     from hwsim.accumulator import Accumulator
     from hwsim.engines import simulate as run
+    from hwsim.exchange import with_table
     from hwsim.network_file import load_network
     from hwsim.output import write
 
     network = load_network(network_file)
+    if multiplier is not None:
+        network = with_table(network, multiplier)
     if accumulator_bits is not None:
         network = network.with_accumulator(Accumulator(accumulator_bits, overflow))
     elif overflow != "error":
         raise ValueError("--overflow belongs to --accumulator-bits")
-    pixels, truth = _load(network, data, data_dir, images, labels)
+    pixels, truth = load_images(network, data, data_dir, images, labels)
     with progress("simulating", len(pixels), "images") as advance:
         result = run(network, pixels, engine, batch_size=batch_size, progress=lambda done, total: advance(done, ""))
     rows = _layer_rows(network, result) if layers else [_summary(network, result, truth, engine)]
     write(rows, output.value, title=f"{network.name} on the {engine} engine")
 
 
-def _load(
+def load_images(
     network: "Network", data: str | None, data_dir: Path | None, images: Path | None, labels: Path | None
 ) -> "tuple[NDArray[Any], NDArray[Any] | None]":
+    """Return the images and, where they are known, their classes."""
     if images is not None:
         if data is not None or data_dir is not None:
             raise ValueError("give either --images or --data and --data-dir, not both")

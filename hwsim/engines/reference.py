@@ -1,7 +1,7 @@
 """The reference engine: numpy int64, one product and one addition at a time. Slow and obviously right."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 
 import numpy as np
@@ -34,7 +34,7 @@ from hwsim.nodes import (
 MAX_TABLE_BITS = 16  #: Products of wider operands are computed one by one, not looked up.
 
 
-def prepare(network: Network) -> "ReferenceEngine":
+def prepare(network: Network, kept: Collection[str] = ()) -> "ReferenceEngine":
     """Return the engine for a network."""
     return ReferenceEngine(network)
 

@@ -13,8 +13,12 @@ from hwsim.arithmetic import IntArray
 from hwsim.errors import unknown_name
 from hwsim.network import Network
 
-#: Module of each engine: it has `prepare(network) -> Engine`.
-ENGINES = {"reference": "hwsim.engines.reference", "tensor": "hwsim.engines.tensor"}
+#: Module of each engine: it has `prepare(network, kept) -> Engine`, kept being the tensors to return.
+ENGINES = {
+    "reference": "hwsim.engines.reference",
+    "compiled": "hwsim.engines.compiled",
+    "tensor": "hwsim.engines.tensor",
+}
 
 
 @dataclass
@@ -79,8 +83,8 @@ def simulate(
     if engine not in ENGINES:
         raise unknown_name("engine", engine, ENGINES)
     pixels = _checked(images, network.input.shape)
-    prepared: Engine = import_module(ENGINES[engine]).prepare(network)
     kept = [node.name for node in network.nodes] if trace else [network.output.name]
+    prepared: Engine = import_module(ENGINES[engine]).prepare(network, kept)
     chunks: dict[str, list[IntArray]] = {name: [] for name in kept}
     overflows: Counter[str] = Counter()
     for batch in _batches(pixels, batch_size):

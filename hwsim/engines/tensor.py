@@ -1,220 +1,147 @@
-"""The tensor engine: torch on the CPU. Layers run as exact floating-point convolutions where `proof` allows it."""
+"""The tensor engine: layers as torch convolutions of 8-bit integers or of floats, where `proof` says they are exact."""
 
-from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Collection
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from hwsim.arithmetic import IntArray, Requantizer, register_range
-from hwsim.engines import reference
-from hwsim.engines.proof import prove
-from hwsim.engines.simulate import Run
-from hwsim.network import Datapath, Network
-from hwsim.nodes import (
-    Add,
-    AvgPool,
-    Clip,
-    Concat,
-    Conv,
-    Flatten,
-    Input,
-    Matmul,
-    MaxPool,
-    Node,
-    PadChannels,
-    Quantize,
-    Relu,
-    Rescale,
-)
+from hwsim.engines import elementwise
+from hwsim.engines.bounds import overflow_excluded
+from hwsim.engines.channels_last import ChannelsLastEngine
+from hwsim.engines.compiled import compiled_layer
+from hwsim.engines.fusion import Chain
+from hwsim.engines.int8_convolution import Geometry, Int8Convolution, is_exact, is_exact_for, strides_to_one_column
+from hwsim.engines.int8_terms import MAX_TERMS, Int8Terms, int8_terms
+from hwsim.engines.proof import Proof, prove
+from hwsim.engines.staircase import Line, line_of
+from hwsim.engines.steps import Array, Layer, ReferenceLayer
+from hwsim.network import Network
+from hwsim.nodes import Conv, Matmul, Quantize
 
 
-def prepare(network: Network) -> "TensorEngine":
+def prepare(network: Network, kept: Collection[str] = ()) -> ChannelsLastEngine:
     """Return the engine for a network: weights unpacked, each layer's path chosen."""
-    return TensorEngine(network)
+    layers = {node.name: choose_layer(node, network.shapes[node.inputs[0]]) for node in network.layers}
+    return ChannelsLastEngine(network, layers, kept, fuse)
 
 
-class TensorEngine:
-    """Runs the nodes in order; layers through `Layer`, the other kinds through one function each."""
-
-    def __init__(self, network: Network) -> None:
-        self.network = network
-        self.layers = {node.name: Layer(node) for node in network.layers}
-        self.paths = {name: layer.path for name, layer in self.layers.items()}
-
-    @torch.no_grad()
-    def run(self, images: NDArray[np.float64]) -> Run:
-        """Return every tensor of one batch of images."""
-        run = Run({})
-        for node in self.network.nodes:
-            context = Context(node.name, self.network.datapath, run.overflows)
-            inputs = [to_tensor(images)] if isinstance(node, Input) else [run.values[n] for n in node.inputs]
-            step = self.layers.get(node.name) or STEPS[type(node)]
-            run.values[node.name] = step(node, context, *inputs)
-        return run
-
-    def to_numpy(self, value: Tensor) -> IntArray:
-        """Return a tensor as a numpy array."""
-        return np.asarray(value.numpy(), dtype=np.int64)
+def choose_layer(node: Matmul, image: tuple[int, ...]) -> Layer:
+    """Return the fastest exact way to compute a layer of images (C, H, W) or (C,)."""
+    proof = prove(node)
+    terms = int8_terms(node.multiplier)
+    if proof.dtype == "float32" and terms is not None and is_exact():
+        layer = Int8Layer(node, terms, proof)
+        if layer.is_exact_on(image):
+            return layer
+    many = len(node.multiplier.terms().weight) > MAX_TERMS
+    compiled = compiled_layer(node)
+    if proof.dtype is None or (many and not isinstance(compiled, ReferenceLayer)):
+        return compiled
+    return FloatLayer(node, proof)
 
 
-class Context:
-    """What a node needs beside its inputs: the datapath, and where to count overflows."""
-
-    def __init__(self, name: str, datapath: Datapath, overflows: Counter[str]) -> None:
-        self.name, self.datapath, self.overflows = name, datapath, overflows
-
-    def count(self, overflowed: Tensor) -> None:
-        """Count the true elements."""
-        self.overflows[self.name] += int(overflowed.sum())
-
-    def saturate(self, value: Tensor) -> Tensor:
-        """Return the value as the datapath holds it; what does not fit is counted."""
-        result = value.clamp(*self.datapath.range)
-        self.count(result != value)
-        return result
+def fuse(layer: Layer, node: Matmul, chain: Chain, quantize: Quantize) -> Layer | None:
+    """Return an int8 layer that makes the next layer's codes itself, where `staircase` proves that it can."""
+    if not isinstance(layer, Int8Layer) or layer.wrap_bits is not None:
+        return None
+    line = line_of(node, chain, quantize)
+    return None if line is None else CodeLayer(layer, line)
 
 
-class Layer:
-    """A convolution or linear layer, its weights unpacked into the terms of its multiplier.
+class TermLayer:
+    """What the torch layers share: codes become the terms' activations, side by side as channels.
 
-    The terms stand side by side as channels: one convolution of R times the depth sums them all.
+    activation: (R, codes), what each term makes of a code; zero_point is taken off it. padding: by codes and
+    before the convolution, where the code 0 does not stand for 0.
     """
 
-    def __init__(self, node: Matmul) -> None:
-        self.node = node
-        proof = prove(node)
-        self.path = f"{proof.dtype} convolution: {proof.reason}" if proof.dtype else f"reference: {proof.reason}"
-        self.exact = proof.dtype is not None
-        if self.exact:
-            self._unpack(getattr(torch, str(proof.dtype)))
+    def __init__(self, node: Matmul, activation: Array, zero_point: int = 0) -> None:
+        conv = node if isinstance(node, Conv) else None
+        self.table, self.groups = activation, conv.groups if conv else 1
+        self.is_plain = len(activation) == 1 and np.array_equal(activation[0], np.arange(activation.shape[1]))
+        self.wrap_bits = None if overflow_excluded(node).all() else node.accumulator.bits
+        padding = conv.padding if conv else (0, 0)
+        self.padding = (0, 0) if (activation[:, 0] == zero_point).all() else padding
+        rest = (0, 0) if any(self.padding) else padding
+        stride, dilation = (conv.stride, conv.dilation) if conv else ((1, 1), (1, 1))
+        self.geometry: Geometry = (stride, rest, dilation, self.groups)
 
-    def _unpack(self, dtype: torch.dtype) -> None:
-        terms = self.node.multiplier.terms()
-        weight = self.node.weight if self.node.weight.ndim == 4 else self.node.weight[:, :, None, None]
-        stacked = np.concatenate([term[weight] for term in terms.weight], axis=1)  # (K, R * C/groups, FY, FX)
-        self.weight = torch.from_numpy(stacked).to(dtype)
-        self.activation = torch.from_numpy(terms.activation).to(dtype)  # (R, codes)
+    def __call__(self, codes: Array) -> tuple[Array, int]:
+        """Return the exact sums; wrapping them is left to the caller."""
+        image = codes if codes.ndim == 4 else codes[:, None, None, :]
+        if any(self.padding):
+            image = np.pad(image, ((0, 0), *((p, p) for p in self.padding), (0, 0)))
+        expanded = torch.from_numpy(self._expand(image)).permute(0, 3, 1, 2)
+        sums = self.convolve(expanded).permute(0, 2, 3, 1).contiguous().numpy()
+        return (sums if codes.ndim == 4 else sums[:, 0, 0]), 0
 
-    def __call__(self, node: Node, context: Context, codes: Tensor) -> Tensor:
-        """Return what the accumulators hold at the end."""
-        if not self.exact:
-            return self._by_reference(context, codes)
-        exact = self._sums(codes if codes.ndim == 4 else codes[:, :, None, None])
-        sums = (exact if codes.ndim == 4 else exact.flatten(1)).to(torch.int64)
-        low, high = register_range(self.node.accumulator.bits)
-        context.count((sums < low) | (sums > high))
-        return torch.bitwise_and(sums - low, high - low) + low
+    def convolve(self, expanded: Tensor) -> Tensor:
+        """Return the sums (N, K, OY, OX) of the terms' activations (N, R * C, H, W)."""
+        raise NotImplementedError
 
-    def _sums(self, codes: Tensor) -> Tensor:
-        """Return the exact sums of a (N, C, H, W) batch of codes, by one floating-point convolution."""
-        conv = self.node if isinstance(self.node, Conv) else None
-        groups = conv.groups if conv else 1
-        levels = torch.stack([term[codes] for term in self.activation], dim=1)  # (N, R, C, H, W)
-        n, terms, channels, *size = levels.shape
-        grouped = levels.reshape(n, terms, groups, channels // groups, *size).transpose(1, 2).flatten(1, 3)
-        if conv is None:
-            return functional.conv2d(grouped, self.weight)
+    def _expand(self, image: Array) -> Array:
+        if self.is_plain and image.dtype == self.table.dtype:
+            return image
+        expanded = np.empty((*image.shape[:3], len(self.table) * image.shape[3]), dtype=self.table.dtype)
+        flat = image.reshape(-1, image.shape[3])
+        elementwise.expand(flat, self.groups, self.table, expanded.reshape(len(flat), -1))
+        return expanded
+
+
+class FloatLayer(TermLayer):
+    """One floating-point convolution of all terms."""
+
+    def __init__(self, node: Matmul, proof: Proof) -> None:
+        terms = node.multiplier.terms()
+        super().__init__(node, terms.activation.astype(proof.dtype))
+        self.path = f"{proof.dtype} convolution: {proof.reason}"
+        self.weight = torch.from_numpy(stacked(terms.weight, node).astype(proof.dtype))
+
+    @torch.no_grad()
+    def convolve(self, expanded: Tensor) -> Tensor:
+        """Return the sums as floats, each an exact integer."""
+        weight = self.weight
+        if strides_to_one_column(tuple(expanded.shape), tuple(weight.shape), self.geometry):
+            expanded, weight = expanded.double(), weight.double()
         # NNPACK's Winograd transform is not exact; the direct convolution is
         with torch.backends.nnpack.flags(enabled=False):
-            return functional.conv2d(grouped, self.weight, None, conv.stride, conv.padding, conv.dilation, groups)
-
-    def _by_reference(self, context: Context, codes: Tensor) -> Tensor:
-        step = reference.convolve if isinstance(self.node, Conv) else reference.multiply_matrix
-        inner = reference.Context(context.name, context.datapath, context.overflows)
-        return torch.from_numpy(step(self.node, inner, codes.numpy()))  # type: ignore[arg-type]
+            return functional.conv2d(expanded, weight, None, *self.geometry)
 
 
-def quantize_pixels(node: Input, context: Context, pixels: Tensor) -> Tensor:
-    """Round pixels to the datapath; what lies beyond it is clipped before it becomes an integer."""
-    low, high = context.datapath.range
-    scaled = torch.round(pixels * 2.0**context.datapath.frac_bits)
-    context.count((scaled < low) | (scaled > high))
-    return scaled.clamp(low, high).to(torch.int64)
+def stacked(terms: Array, node: Matmul) -> Array:
+    """Return the terms' weights side by side as channels: (K, R * C/groups, FY, FX)."""
+    codes = node.weight if node.weight.ndim == 4 else node.weight[:, :, None, None]
+    return np.concatenate([term[codes] for term in terms], axis=1)
 
 
-def to_tensor(array: NDArray[Any]) -> Tensor:
-    """Return a copy as a tensor: torch shares no array that is read-only or runs backwards."""
-    return torch.from_numpy(array.copy())
+class Int8Layer(TermLayer):
+    """One 8-bit convolution of all terms (oneDNN), summed in 32 bits and returned as float32."""
+
+    def __init__(self, node: Matmul, terms: Int8Terms, proof: Proof) -> None:
+        super().__init__(node, terms.activation.astype(np.uint8), terms.zero_point)
+        self.path = f"int8 convolution of {len(terms.weight)} terms: {proof.reason}"
+        weight = torch.from_numpy(stacked(terms.weight, node).astype(np.int8))
+        self.convolution = Int8Convolution(weight, terms.zero_point, self.geometry)
+
+    def is_exact_on(self, image: tuple[int, ...]) -> bool:
+        """Return whether oneDNN was seen to be exact on images of this shape, (C, H, W) or (C,)."""
+        depth, height, width = image if len(image) == 3 else (*image, 1, 1)
+        padded = (height + 2 * self.padding[0], width + 2 * self.padding[1])
+        convolution = self.convolution
+        weight = tuple(convolution.weight.shape)
+        return is_exact_for((len(self.table) * depth, *padded), weight, self.geometry, convolution.zero_point)
+
+    def convolve(self, expanded: Tensor) -> Tensor:
+        """Return the sums as float32, each an exact integer."""
+        return self.convolution(expanded)
 
 
-def requantize(requantizer: Requantizer, x: Tensor) -> Tensor:
-    """Return the rounded product, as `Requantizer.apply`; |x * multiplier| < 2^63 was checked with the network."""
-    multiplier, shift = (
-        to_tensor(np.atleast_1d(part)).reshape((-1,) + (1,) * (x.ndim - 2))
-        for part in (requantizer.multiplier, requantizer.shift)
-    )
-    return shift_right(x * multiplier, shift, requantizer.rounding)
+class CodeLayer(Int8Layer):
+    """An 8-bit convolution that rescales and quantizes its sums before it writes them: codes, uint8."""
 
-
-def shift_right(x: Tensor, shift: Tensor, rounding: str) -> Tensor:
-    """Return x / 2**shift, rounded, as `hwsim.arithmetic.shift_right`."""
-    floor = x >> shift
-    remainder = x - (floor << shift)
-    half = torch.clamp(torch.ones_like(shift) << torch.clamp(shift - 1, min=0), min=1)
-    match rounding:
-        case "half_up":
-            return floor + (remainder >= half)
-        case "half_even":
-            return floor + ((remainder > half) | ((remainder == half) & (floor % 2 == 1)))
-        case "toward_zero":
-            return floor + ((floor < 0) & (remainder > 0))
-    return floor
-
-
-def quantize(node: Quantize, context: Context, x: Tensor) -> Tensor:
-    """Requantize, clip to the format's range, and take the bit pattern."""
-    level = requantize(node.requantizer, x).clamp(int(node.format.min_level), int(node.format.max_level))
-    return level & ((1 << node.format.bits) - 1)
-
-
-def rescale(node: Rescale, context: Context, sums: Tensor) -> Tensor:
-    """Requantize and add the bias."""
-    bias = to_tensor(node.bias).reshape((-1,) + (1,) * (sums.ndim - 2))
-    return context.saturate(requantize(node.requantizer, sums) + bias)
-
-
-def max_pool(node: MaxPool, context: Context, x: Tensor) -> Tensor:
-    """Take the maximum of each window."""
-    return windows(node.kernel, node.stride, pad(x, node.padding, torch.iinfo(torch.int64).min)).amax(dim=(-2, -1))
-
-
-def average_pool(node: AvgPool, context: Context, x: Tensor) -> Tensor:
-    """Sum each window and requantize the sum."""
-    sums = windows(node.kernel, node.stride, pad(x, node.padding, 0)).sum(dim=(-2, -1))
-    return context.saturate(requantize(node.requantizer, sums))
-
-
-def pad_channels(node: PadChannels, context: Context, x: Tensor) -> Tensor:
-    """Put zero channels around."""
-    return functional.pad(x, (0, 0) * (x.ndim - 2) + (node.before, node.after))
-
-
-STEPS: dict[type[Node], Callable[..., Tensor]] = {
-    Input: quantize_pixels,
-    Quantize: quantize,
-    Rescale: rescale,
-    Add: lambda node, context, x, y: context.saturate(x + y),
-    Relu: lambda node, context, x: x.clamp(min=0),
-    Clip: lambda node, context, x: x.clamp(node.low, node.high),
-    MaxPool: max_pool,
-    AvgPool: average_pool,
-    Flatten: lambda node, context, x: x.flatten(1),
-    Concat: lambda node, context, *tensors: torch.cat(tensors, dim=1),
-    PadChannels: pad_channels,
-}
-
-
-def pad(x: Tensor, padding: tuple[int, int], value: int) -> Tensor:
-    """Surround each image (N, C, H, W) with a value."""
-    rows, columns = padding
-    return functional.pad(x, (columns, columns, rows, rows), value=value)
-
-
-def windows(kernel: tuple[int, int], stride: tuple[int, int], padded: Tensor) -> Tensor:
-    """Return the windows of pooling, shape (N, C, OY, OX, FY, FX)."""
-    return padded.unfold(2, kernel[0], stride[0]).unfold(3, kernel[1], stride[1])
+    def __init__(self, layer: Int8Layer, line: Line) -> None:
+        self.__dict__ |= vars(layer)
+        exact = layer.convolution
+        self.convolution = Int8Convolution(exact.weight, exact.zero_point, exact.geometry, line)

@@ -5,6 +5,7 @@ from typing import Any
 from hwsim.errors import unknown_name
 from hwsim.formats import Format, PowerOfSqrtTwo, Uniform, format_from_dict
 from hwsim.multipliers.array import ArrayMultiplier
+from hwsim.multipliers.custom import TableMultiplier
 from hwsim.multipliers.multiplier import Multiplier, Part, Terms
 from hwsim.multipliers.shift import ShiftMultiplier
 from hwsim.multipliers.table import LAYOUTS, LookupTableMultiplier
@@ -17,6 +18,7 @@ __all__ = [
     "Multiplier",
     "Part",
     "ShiftMultiplier",
+    "TableMultiplier",
     "Terms",
     "multiplier_for",
     "multiplier_from_dict",
@@ -52,11 +54,11 @@ def multiplier_from_dict(values: dict[str, Any]) -> Multiplier:
         ValueError: a name, a field or a value is unknown or missing.
     """
     options = dict(values)
-    name = options.pop("name", None)
-    if name not in MULTIPLIERS:
-        raise unknown_name("multiplier", str(name), MULTIPLIERS)
+    name, known = options.pop("name", None), MULTIPLIERS | {TableMultiplier.name: TableMultiplier}
+    if name not in known:
+        raise unknown_name("multiplier", str(name), known)
     try:
         formats: dict[str, Any] = {role: format_from_dict(options.pop(role)) for role in ("weight", "activation")}
-        return MULTIPLIERS[name](**formats, **options)
+        return known[name](**formats, **options)
     except (KeyError, TypeError) as error:
         raise ValueError(f"a {name} multiplier cannot have {values}: {error}") from error

@@ -1,0 +1,145 @@
+"""Bit-accurate ResNet-18 against torch's float32, in one process, interleaved; run it as `python simulate_resnet18.py`.
+
+Every row simulates all 20 convolutions and the classifier bit by bit. A ratio is the median time of a row over the
+median time of torch float32 eager, both measured in the same rounds. Real-time scheduling is asked for, because on
+shared machines OpenMP timings mean little without it.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from unittest.mock import patch
+
+import numba
+import numpy as np
+import torch
+from resnet18 import float_resnet18, resnet18
+
+from hwsim.accumulator import Accumulator
+from hwsim.engines import compiled, lanes, tensor
+from hwsim.formats import Format, PowerOfSqrtTwo, PowerOfTwo, Uniform
+from hwsim.multipliers import Multiplier, TableMultiplier, multiplier_for
+
+AVAILABLE = lanes.available()
+OUTPUT = "classifier.rescale"
+PAUSE_S = 0.02  #: Lets the other library's threads stop spinning.
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row: what is simulated, how, and the ratio that is asked for at batch 1 and 8."""
+
+    name: str
+    engine: str
+    multiplier: Multiplier
+    accumulator: Accumulator | None
+    target: tuple[float, float]
+    portable: bool = False
+
+
+def cases() -> list[Case]:
+    """Return the rows of the table."""
+    activation = Uniform(4, signed=False)
+    uniform, pot = multiplier_for(Uniform(4), activation), multiplier_for(PowerOfTwo(4), activation)
+    post = multiplier_for(PowerOfSqrtTwo(4), activation)
+    full = multiplier_for(PowerOfSqrtTwo(4), activation, layout="full")
+    table = random_table(Uniform(4), activation)
+    saturating, wrapping = Accumulator(12, "saturate"), Accumulator(12, "wrap")
+    return [
+        Case("uniform, exact", "tensor", uniform, None, (0.35, 0.28)),
+        Case("uniform, 12-bit wrapping", "tensor", uniform, wrapping, (0.35, 0.28)),
+        Case("POT, exact", "tensor", pot, None, (0.35, 0.28)),
+        Case("POST shared column, exact", "tensor", post, None, (0.55, 0.48)),
+        Case("POST shared column, 16-bit wrapping", "tensor", post, Accumulator(16, "wrap"), (0.55, 0.48)),
+        Case("POST full table, exact", "compiled", full, None, (0.90, 0.85)),
+        Case("random 4x4-bit table, exact", "compiled", table, None, (0.90, 0.85)),
+        Case("uniform, 12-bit saturating", "compiled", uniform, saturating, (1.6, 1.3)),
+        Case("random 4x4-bit table, 12-bit saturating", "compiled", table, saturating, (1.6, 1.3)),
+        Case("random 4x4-bit table, exact, portable", "compiled", table, None, (2.2, 2.0), True),
+    ]
+
+
+def random_table(weight: Format, activation: Uniform) -> TableMultiplier:
+    """Return a table of random 8-bit products."""
+    size = (2**weight.code_bits, 2**activation.bits)
+    return TableMultiplier.from_table(np.random.default_rng(0).integers(-127, 128, size), weight, activation)
+
+
+def prepared(case: Case, pixels: np.ndarray) -> Callable[[], object]:
+    """Return what runs one batch of a row."""
+    network = resnet18(case.multiplier, case.accumulator)
+    with patch.object(lanes, "available", lambda: not case.portable and AVAILABLE):
+        engine = {"tensor": tensor, "compiled": compiled}[case.engine].prepare(network, [OUTPUT])
+    return lambda: engine.run(pixels)
+
+
+def measure(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Return the median seconds of each run, all of them once per round."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        run()
+    for _ in range(rounds):
+        for name, run in runs.items():
+            time.sleep(PAUSE_S)
+            start = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def table_rows(batch: int, rounds: int, names: list[str]) -> list[dict[str, object]]:
+    """Return one row per case and the reference."""
+    pixels = np.random.default_rng(0).random((batch, 3, 224, 224))
+    image, model = torch.from_numpy(pixels).float(), float_resnet18()
+    chosen = [case for case in cases() if not names or any(name in case.name for name in names)]
+    runs = {"torch float32 eager": lambda: model(image)} | {case.name: prepared(case, pixels) for case in chosen}
+    with torch.no_grad():
+        seconds = measure(runs, rounds)
+    base = seconds["torch float32 eager"]
+    targets = {case.name: case.target[batch > 1] for case in chosen}
+    return [
+        {"row": name, "batch": batch, "ms": round(s * 1e3, 2), "ratio": round(s / base, 3), "target": targets.get(name)}
+        for name, s in seconds.items()
+    ]
+
+
+def real_time() -> bool:
+    """Ask for real-time scheduling and return whether it was granted."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(5))
+    except PermissionError:
+        return False
+    return True
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--format", choices=("markdown", "json"), default="markdown")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--only", nargs="*", default=[], help="rows whose name contains one of these")
+    options = parser.parse_args()
+    machine = {
+        "real_time": real_time(),
+        "processor": platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "versions": {"torch": torch.__version__, "numba": numba.__version__, "numpy": np.__version__},
+    }
+    rows = [row for batch in options.batch for row in table_rows(batch, options.rounds, options.only)]
+    if options.format == "json":
+        json.dump({"machine": machine, "rows": rows}, sys.stdout, indent=1)
+        return
+    print(f"{machine}\n\n| row | batch | ms | ratio | target |\n| --- | ---: | ---: | ---: | ---: |")
+    for row in rows:
+        print("| " + " | ".join("" if value is None else str(value) for value in row.values()) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""A multiplier given by its product table: an approximate circuit, or anything else that a user measures or invents."""
+
+import base64
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hwsim.formats import Format, Uniform
+from hwsim.multipliers.factorize import factorize, rank
+from hwsim.multipliers.multiplier import IntArray, Multiplier, Part, Terms, integer_levels
+
+MAX_BITS = 8
+
+
+@dataclass(frozen=True)
+class TableMultiplier(Multiplier):
+    """Any integer product table of at most 8 x 8 bits: rows by the weight's bit pattern, columns by the activation's.
+
+    entries: the table as text, made by `from_table`: little-endian int32, row by row, compressed, in base 64. fraction:
+    fraction bits of a product. label: what to call the circuit.
+
+    Raises:
+        ValueError: operands wider than 8 bits, or entries that are not a table of their size.
+    """
+
+    entries: str = ""
+    fraction: float = 0.0
+    label: str = "table"
+
+    name: ClassVar[str] = "custom"
+    weight_format: ClassVar[type[Format]] = Format  # type: ignore[type-abstract]  # any of them
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if max(self.weight.code_bits, self.activation.bits) > MAX_BITS:
+            raise ValueError(
+                f"a product table takes operands of at most {MAX_BITS} bits, "
+                f"got {self.weight.code_bits} and {self.activation.bits}"
+            )
+        if self._decoded.size != 2 ** (self.weight.code_bits + self.activation.bits):
+            raise ValueError(f"a product table for {self.weight} and {self.activation} has {self._shape} entries")
+
+    @classmethod
+    def from_table(
+        cls, table: ArrayLike, weight: Format, activation: Uniform, fraction: float = 0.0, label: str = "table"
+    ) -> "TableMultiplier":
+        """Return the multiplier of a table, integers of shape (2**weight code bits, 2**activation bits).
+
+        Rows and columns are in the order of the bit patterns: of a signed operand, the negative half comes second.
+
+        Raises:
+            ValueError: another shape, or entries that are not integers of 31 bits.
+        """
+        products = np.asarray(table)
+        shape = (2**weight.code_bits, 2**activation.bits)
+        if products.shape != shape:
+            raise ValueError(f"a product table for {weight} and {activation} has shape {shape}, got {products.shape}")
+        if not np.array_equal(products, np.rint(products)) or np.abs(products).max() >= 1 << 30:
+            raise ValueError("a product table holds integers below 2^30")
+        packed = zlib.compress(products.astype("<i4").tobytes(), 9)
+        return cls(weight, activation, base64.b64encode(packed).decode(), fraction, label)
+
+    @classmethod
+    def from_function(
+        cls, function: Callable[[int, int], int], weight: Uniform, activation: Uniform, label: str = "function"
+    ) -> "TableMultiplier":
+        """Return the multiplier whose products are function(weight level, activation level)."""
+        levels = [integer_levels(fmt, np.arange(2**fmt.bits)) for fmt in (weight, activation)]
+        table = [[function(int(w), int(a)) for a in levels[1]] for w in levels[0]]
+        return cls.from_table(table, weight, activation, 0.0, label)
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        return 2**self.weight.code_bits, 2**self.activation.bits
+
+    @cached_property
+    def _decoded(self) -> IntArray:
+        try:
+            data = zlib.decompress(base64.b64decode(self.entries, validate=True))
+        except (ValueError, zlib.error) as error:
+            raise ValueError(f"the entries of a product table cannot be decoded: {error}") from error
+        return np.frombuffer(data, dtype="<i4").astype(np.int64)
+
+    @property
+    def frac_bits(self) -> float:
+        """Fraction bits of a product."""
+        return self.fraction
+
+    def table(self) -> IntArray:
+        """Return every product, shape (2**weight code bits, 2**activation bits)."""
+        return self._decoded.reshape(self._shape)
+
+    def multiply(self, w_codes: ArrayLike, a_codes: ArrayLike) -> IntArray:
+        """Return the table's entry for each pair of codes."""
+        return self.table()[self.weight.checked(w_codes), self.activation.checked(a_codes)]
+
+    @cached_property
+    def product_range(self) -> tuple[IntArray, IntArray]:
+        """Lowest and highest product of each weight code, over all activation codes."""
+        return self.table().min(axis=1), self.table().max(axis=1)
+
+    @cached_property
+    def _terms(self) -> Terms:
+        return Terms(*factorize(self.table()))
+
+    def terms(self) -> Terms:
+        """Return an exact factorization: of lowest rank for at most 16 distinct rows, else a term per distinct row."""
+        return self._terms
+
+    @cached_property
+    def rank(self) -> int:
+        """How many terms the table needs at least."""
+        return rank(self.table())
+
+    @property
+    def max_error(self) -> float:
+        """Largest |product - exact|, in units of the product's last bit."""
+        return error_statistics(self).worst
+
+    @property
+    def table_entries(self) -> int:
+        """Entries of the table."""
+        return self._decoded.size
+
+    @property
+    def table_bits(self) -> int:
+        """Bits of the table: entries x the width of a product."""
+        return self.table_entries * self.product_bits
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return the table; what circuit computes it is not known."""
+        return (Part("table_entry", self.table_entries, self.product_bits),)
+
+    def operations(self, w_codes: ArrayLike) -> dict[str, int]:
+        """Return one table read per code."""
+        return {"table_read": int(np.size(w_codes))}
+
+
+@dataclass(frozen=True)
+class ErrorStatistics:
+    """How far a multiplier's products are from the exact ones, over all pairs of used codes, in product LSBs.
+
+    mean: of |error|; worst: largest |error|; bias: mean of the error; relative: mean of |error| / |exact| where the
+    exact product is not 0 (MRED, Liang et al., IEEE Trans. Comput. 62(9), 2013).
+    """
+
+    mean: float
+    worst: float
+    bias: float
+    relative: float
+
+
+def error_statistics(multiplier: Multiplier) -> ErrorStatistics:
+    """Return the statistics over all pairs of codes that the formats use."""
+    weights, activations = multiplier.weight.codes, multiplier.activation.codes
+    exact = multiplier.weight.levels[weights][:, None] * multiplier.activation.levels[activations] / multiplier.unit
+    error = multiplier.table()[weights][:, activations] - exact
+    some = exact != 0
+    relative = float(np.abs(error[some] / exact[some]).mean()) if some.any() else 0.0
+    return ErrorStatistics(float(np.abs(error).mean()), float(np.abs(error).max()), float(error.mean()), relative)
