@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from trainers.layers import quant_layers
 from trainers.models.digits_resnet import digits_resnet
 from trainers.quantize import QuantizationConfig, quantize
+from trainers.quantizers.step import StepQuantizer
 
 SHAPE = (2, 8, 8)
 IMAGES = 16
@@ -125,6 +126,7 @@ def dyadic(name: str, weights: str, seed: int = 0) -> nn.Module:
     for layer in quant_layers(model).values():
         layer.weight.copy_((layer.weight * 32).round() / 32)
         for quantizer in (layer.weight_quantizer, layer.activation_quantizer):
+            assert isinstance(quantizer, StepQuantizer)
             quantizer.step.copy_(2.0 ** quantizer.step.log2().round().clamp(min=-8))
         if layer.bias is not None:
             layer.bias.copy_((layer.bias * 64).round() / 64)

@@ -7,7 +7,6 @@ import pytest
 from export_models import SHAPE, quantized, random_images, random_model
 from torch import Tensor, nn
 
-from hwsim.formats import PowerOfTwo
 from trainers.export import ExportConfig, export
 from trainers.geometry import padding_of
 from trainers.layers import quant_layers
@@ -119,7 +118,7 @@ def test_float_layers_are_refused_by_name() -> None:
 def test_activations_that_no_multiplier_takes_are_refused_by_name() -> None:
     model = quantized("linear_only", "uniform")
     layer = quant_layers(model)["3"]
-    layer.activation_quantizer = PotQuantizer(PowerOfTwo(4), "activations")
+    layer.activation_quantizer = PotQuantizer("activations", 4)
     with pytest.raises(ValueError, match="layer '3' has pot activations; the multipliers take uniform ones"):
         export(model, SHAPE)
 

@@ -67,7 +67,7 @@ BROKEN = (OneUlpOff, OtherCodes, OtherScale)
 
 @pytest.mark.parametrize("broken", BROKEN)
 def test_broken_quantizer_breaks_the_law(broken: type[Quantizer]) -> None:
-    quantizer = broken(broken.format_for(4, True), "weights")
+    quantizer = broken("weights", 4)
     quantizer.initialize(torch.linspace(-1, 1, 50))
     assert not law_holds(quantizer, torch.linspace(-1, 1, 50))
 

@@ -117,7 +117,7 @@ def test_layers_compute_with_quantized_operands() -> None:
         ({"weights": "pots"}, "unknown method for weights 'pots'; did you mean 'pot'"),
         ({"activations": "post"}, "post does not quantize activations"),
         ({"weights": "pot", "bits": 8}, "exponents=62 fit"),
-        ({"exponents": 3}, "lsq has no options, got exponents"),
+        ({"exponents": 3}, "uniform has no option 'exponents'; it has none"),
         ({"overrides": {"conv1": {"bit": 3}}}, "unknown field to override 'bit'; did you mean 'bits'"),
     ],
 )

@@ -31,9 +31,11 @@ class TrainConfig:
     bits: int = 4  #: Bits of a weight.
     act_bits: int | None = None  #: Bits of an activation; None: as many as a weight has.
     first_last_bits: int | None = 8  #: Bits of the first and last layer, uniform there; None: as the others.
-    per_channel: bool = True  #: One weight scale per output channel rather than per layer.
+    per_channel: bool = True  #: One weight scale per output channel rather than per layer, if the method has such.
     exponents: int | None = None  #: How many magnitudes POT and POST use; None: all that the code holds.
     extended: bool = False  #: The released code's level set of POT and POST, which takes one more bit.
+    weight_options: Mapping[str, Any] = field(default_factory=dict)  #: Further options of the weights' method.
+    activation_options: Mapping[str, Any] = field(default_factory=dict)  #: Options of the activations' method.
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  #: Per-layer changes by name pattern.
     fraction_bits: int = 6  #: Fraction bits of the product table that export builds for POST.
     layout: str = "shared"  #: Layout of that table: shared or full.

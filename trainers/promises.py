@@ -121,10 +121,9 @@ def _check_layer(node: Matmul, layer: QuantLayer, x: Tensor, simulation: Simulat
 
 
 def law_holds(quantizer: Quantizer, x: Tensor) -> bool:
-    """Return whether q(x) == decode(codes(x)) * scale, bit for bit in float32."""
-    scale = quantizer.scale.reshape(-1, *[1] * (x.dim() - 1)) if quantizer.per_channel else quantizer.scale
+    """Return whether q(x) == decode(codes(x)) * scale_for(x), bit for bit in float32."""
     decoded = quantizer.format.decode(quantizer.codes(x).numpy()).astype(np.float32)
-    return bool(torch.equal(quantizer(x), torch.from_numpy(decoded) * scale))
+    return bool(torch.equal(quantizer(x), torch.from_numpy(decoded) * quantizer.scale_for(x)))
 
 
 @contextmanager

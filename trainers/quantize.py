@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hwsim.errors import unknown_name
 from trainers.graph import weighted_layers
 from trainers.layers import QuantConv2d, QuantLayer, QuantLinear, quant_layers
-from trainers.quantizers import Quantizer, find_method, make_quantizer
+from trainers.quantizers import Quantizer, make_quantizer
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,21 @@ class QuantizationConfig:
     bits: int = 4  #: Bits of a weight.
     act_bits: int | None = None  #: Bits of an activation; None: as many as a weight has.
     first_last_bits: int | None = 8  #: Bits of the first and the last layer, uniform there; None: as the others.
-    per_channel: bool = True  #: One weight scale per output channel rather than per layer.
+    per_channel: bool = True  #: One weight scale per output channel rather than per layer, if the method has such.
     exponents: int | None = None  #: How many magnitudes a power-of-two format uses; None: all that fit its code.
     extended: bool = False  #: The released code's level set of POT and POST, which takes one more bit.
+    weight_options: Mapping[str, Any] = field(default_factory=dict)  #: Further options of the weights' method.
+    activation_options: Mapping[str, Any] = field(default_factory=dict)  #: Options of the activations' method.
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Fields to change for layers whose name matches a pattern, such as `{"layer3.*": {"bits": 8}}`; they come last."""
 
     def __post_init__(self) -> None:
-        find_method(self.activations, "activations")
         for name in ("bits", "act_bits", "first_last_bits"):
             bits = getattr(self, name)
             if bits is not None and not 2 <= bits <= 8:
                 raise ValueError(f"{name} must be in 2..8, got {bits}")
-        find_method(self.weights, "weights").format_for(self.bits, True, **self.weight_options)
+        self.make_weights()
+        self.make_activations()
         known = set(self.__dataclass_fields__) - {"overrides", "first_last_bits"}
         for changes in self.overrides.values():
             for name in changes:
@@ -53,20 +55,23 @@ class QuantizationConfig:
         """Bits of an activation."""
         return self.bits if self.act_bits is None else self.act_bits
 
-    @property
-    def weight_options(self) -> dict[str, Any]:
-        """The options of the weights' format that differ from its defaults."""
-        options = {"exponents": self.exponents, "extended": self.extended}
-        return {name: value for name, value in options.items() if value is not None and value is not False}
+    def make_weights(self, channels: int | None = None) -> Quantizer:
+        """Return a quantizer for weights, with one scale per channel if asked for."""
+        named: dict[str, Any] = {"exponents": self.exponents, "extended": self.extended}
+        chosen = {name: value for name, value in named.items() if value is not None and value is not False}
+        return make_quantizer(self.weights, "weights", self.bits, channels=channels, **chosen, **self.weight_options)
+
+    def make_activations(self, signed: bool = False) -> Quantizer:
+        """Return a quantizer for activations."""
+        options = self.activation_options
+        return make_quantizer(self.activations, "activations", self.activation_bits, signed=signed, **options)
 
     def for_layer(self, name: str, is_outer: bool) -> "QuantizationConfig":
         """Return the configuration of one layer; `is_outer` says that it is the network's first or last."""
         layer = replace(self, overrides={})
         if is_outer and self.first_last_bits is not None:
             bits = self.first_last_bits
-            layer = replace(
-                layer, weights="uniform", activations="lsq", bits=bits, act_bits=bits, exponents=None, extended=False
-            )
+            layer = QuantizationConfig(bits=bits, per_channel=self.per_channel)
         for pattern, changes in self.overrides.items():
             if fnmatchcase(name, pattern):
                 layer = replace(layer, **changes)
@@ -133,8 +138,7 @@ def make_layer(source: nn.Module, config: QuantizationConfig, signed: bool) -> Q
     """Return the quantized form of one convolution or linear layer, sharing its parameters."""
     assert isinstance(source, nn.Conv2d | nn.Linear)
     channels = len(source.weight) if config.per_channel else None
-    weights = make_quantizer(config.weights, "weights", config.bits, channels=channels, **config.weight_options)
-    activations = make_quantizer(config.activations, "activations", config.activation_bits, signed=signed)
+    weights, activations = config.make_weights(channels), config.make_activations(signed)
     if isinstance(source, nn.Conv2d):
         return QuantConv2d(source, weights, activations)
     return QuantLinear(source, weights, activations)
@@ -166,7 +170,7 @@ def describe(model: nn.Module) -> list[LayerSummary]:
 def _summary(name: str, layer: QuantLayer) -> LayerSummary:
     kind = "convolution" if isinstance(layer, QuantConv2d) else "linear"
     weights, activations = layer.weight_quantizer, layer.activation_quantizer
-    return LayerSummary(name, kind, _format_text(weights), _format_text(activations), weights.step.numel())
+    return LayerSummary(name, kind, _format_text(weights), _format_text(activations), weights.scale.numel())
 
 
 def _format_text(quantizer: Quantizer) -> str:

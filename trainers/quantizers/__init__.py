@@ -1,5 +1,6 @@
 """Quantization methods, one file each, by name."""
 
+from inspect import signature
 from typing import Any
 
 from hwsim.errors import unknown_name
@@ -8,13 +9,15 @@ from trainers.quantizers.lsq import LsqQuantizer
 from trainers.quantizers.post import PostQuantizer
 from trainers.quantizers.pot import PotQuantizer
 
-__all__ = ["ALIASES", "QUANTIZERS", "ROLES", "Quantizer", "find_method", "make_quantizer"]
+__all__ = ["ALIASES", "QUANTIZERS", "ROLES", "Quantizer", "find_method", "make_quantizer", "method_options"]
 
 QUANTIZERS: dict[str, type[Quantizer]] = {
     "lsq": LsqQuantizer,
     "pot": PotQuantizer,
     "post": PostQuantizer,
 }
+
+COMMON = ("role", "bits", "signed", "channels")  #: What the constructor of every method takes.
 
 #: Names of formats that stand for the method that trains them.
 ALIASES = {"uniform": "lsq"}
@@ -40,11 +43,23 @@ def make_quantizer(
 ) -> Quantizer:
     """Return a quantizer that still has to be initialised.
 
-    `role` is "weights" or "activations"; `channels` asks for one scale per output channel; `options` are those
-    of the format.
+    `role` is "weights" or "activations"; `channels` asks for one scale per output channel, where the method has
+    such; `options` are the method's own.
 
     Raises:
         ValueError: the method does not serve the role, or does not allow the bits, the sign or an option.
     """
     method = find_method(name, role)
-    return method(method.format_for(bits, signed, **options), role, channels)
+    known = method_options(method)
+    for option in options:
+        if option not in known:
+            raise ValueError(f"{name} has no option {option!r}; it has {', '.join(known) or 'none'}")
+    build: Any = method
+    channels = channels if method.has_channel_scales else None
+    quantizer: Quantizer = build(role, bits, signed=signed, channels=channels, **options)
+    return quantizer
+
+
+def method_options(method: type[Quantizer]) -> list[str]:
+    """Return the names of a method's own options."""
+    return [name for name in signature(method).parameters if name not in COMMON]

@@ -1,7 +1,7 @@
-"""What every quantizer is: a format, a positive scale, and a straight-through forward pass."""
+"""What every quantizer is: levels of a format times a positive scale, and gradients of its own."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -16,65 +16,83 @@ LARGEST_SCALE = 2.0**100
 
 
 class Quantizer(nn.Module, ABC):
-    """Maps real numbers to the levels of a format times a scale, and learns the scale.
+    """Maps real numbers to the levels of a format times a scale, and learns how.
 
-    The law: `q(x) == q.format.decode(q.codes(x)).astype(float32) * q.scale`, equal as float32 numbers, and the
-    codes are `q.format.encode(x / q.scale)`. What is trained is what is exported.
+    The law, in eval mode: `q(x) == q.format.decode(q.codes(x)).astype(float32) * q.scale_for(x)`, equal as float32
+    numbers, and the codes are `q.format.encode(q.ratio(x))`. What is trained is what is exported. Activations are
+    coded in hardware, so their ratio is `(x - input_offset) / input_scale`; weights are coded once, by any function.
 
-    A method is a subclass: it names its roles and its format, how the scale starts, and its gradients.
+    A method is a subclass: its constructor takes the arguments below and the method's own options by keyword, and
+    raises a ValueError for bits, a sign or an option that the method does not define.
     """
 
     roles: ClassVar[tuple[str, ...]]  #: What the method quantizes: "weights", "activations" or both.
-    learning_rate: ClassVar[float] = 1.0  #: Learning rate of the method's parameters relative to the weights'.
-    decays: ClassVar[bool] = False  #: Whether weight decay applies to the method's parameters.
+    has_channel_scales: ClassVar[bool] = True  #: Whether weights may have one scale per output channel.
+    learning_rate: float = 1.0  #: Learning rate of the method's parameters relative to the weights'.
+    decays: bool = False  #: Whether weight decay applies to the method's parameters.
 
-    step: nn.Parameter
-    level_table: Tensor
-    code_table: Tensor
-
-    def __init__(self, fmt: Format, role: str, channels: int | None = None) -> None:
+    def __init__(self, role: str, bits: int, *, signed: bool = True, channels: int | None = None) -> None:
+        """Remember the role ("weights" or "activations"), the bits, the sign, and how many channels have scales."""
         super().__init__()
-        self.format = fmt
-        self.role = role
-        self.step = nn.Parameter(torch.ones(() if channels is None else channels))
-        levels = fmt.levels[fmt.codes].astype(np.float32)
-        self.register_buffer("level_table", torch.from_numpy(levels), persistent=False)
-        self.register_buffer("code_table", torch.from_numpy(fmt.codes.copy()), persistent=False)
+        self.role, self.bits, self.signed, self.channels = role, bits, signed, channels
 
-    @classmethod
+    @property
     @abstractmethod
-    def format_for(cls, bits: int, signed: bool, **options: Any) -> Format:
-        """Return the format that the method trains.
+    def format(self) -> Format:
+        """The levels and their codes, as learned so far."""
 
-        Raises:
-            ValueError: the method does not allow these bits, this sign or an option.
-        """
+    @property
+    @abstractmethod
+    def scale(self) -> Tensor:
+        """What levels are multiplied by: positive, detached; a scalar, or `[K]` per output channel."""
 
     @abstractmethod
-    def initial_scale(self, x: Tensor) -> Tensor:
-        """Return the scale to start from, given calibration data; 0 where they tell nothing."""
+    def start(self, x: Tensor) -> None:
+        """Set the parameters from calibration data: float64, finite, not empty; all zero tells nothing."""
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Return `x` on the grid `level * scale`, with the method's gradients."""
 
-    @abstractmethod
-    def rank(self, ratio: Tensor) -> Tensor:
-        """Return, for `ratio = x / scale`, the place of the nearest level among the sorted levels, int64."""
-
-    @property
-    def scale(self) -> Tensor:
-        """What levels are multiplied by: `|step|` within 2^-100 .. 2^100, detached; a scalar, or `[K]` per channel."""
-        return positive(self.step.detach())
-
     @property
     def per_channel(self) -> bool:
         """Whether each output channel has its own scale."""
-        return self.step.dim() > 0
+        return self.channels is not None
+
+    @property
+    def input_scale(self) -> Tensor:
+        """What activations are divided by before the nearest level is taken."""
+        return self.scale
+
+    @property
+    def input_offset(self) -> Tensor:
+        """What is taken off activations before they are divided; a scalar."""
+        return torch.zeros(())
+
+    def scale_for(self, x: Tensor) -> Tensor:
+        """Return the scale in a shape that broadcasts over `x`."""
+        return spread(self.scale, x)
+
+    @torch.no_grad()
+    def ratio(self, x: Tensor) -> Tensor:
+        """Return what the format encodes, in units of its levels.
+
+        Raises:
+            ValueError: a value is NaN.
+        """
+        ratio = (x - self.input_offset) / spread(self.input_scale, x)
+        if bool(ratio.isnan().any()):
+            raise ValueError(f"cannot quantize NaN to {self.format}")
+        return ratio
+
+    def rank(self, ratio: Tensor) -> Tensor:
+        """Return the place of the nearest level among the sorted levels, int64."""
+        thresholds = torch.from_numpy(np.asarray(self.format.thresholds_as(np.float32)))
+        return torch.bucketize(ratio, thresholds.to(ratio.device), right=True)
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
-        """Start the scale from calibration data; where the data are all zero it starts at 1.
+        """Start the parameters from calibration data; where the data are all zero the scale starts at 1.
 
         Raises:
             ValueError: `x` is empty or not finite.
@@ -83,8 +101,7 @@ class Quantizer(nn.Module, ABC):
             raise ValueError(f"calibration of {self.role} needs at least one value, got shape {tuple(x.shape)}")
         if not bool(x.isfinite().all()):
             raise ValueError(f"calibration of {self.role} needs finite values, got NaN or infinity")
-        start = self.initial_scale(x.double()).reshape(self.step.shape)
-        self.step.copy_(torch.where(start > 0, start, torch.ones_like(start)))
+        self.start(x.double())
 
     @torch.no_grad()
     def codes(self, x: Tensor) -> Tensor:
@@ -93,7 +110,7 @@ class Quantizer(nn.Module, ABC):
         Raises:
             ValueError: a value is NaN.
         """
-        return self.code_table[self.rank(self._ratio(x))]
+        return torch.from_numpy(self.format.codes).to(x.device)[self.rank(self.ratio(x))]
 
     @torch.no_grad()
     def levels(self, x: Tensor) -> Tensor:
@@ -102,17 +119,22 @@ class Quantizer(nn.Module, ABC):
         Raises:
             ValueError: a value is NaN.
         """
-        return self.level_table[self.rank(self._ratio(x))]
+        fmt = self.format
+        levels = torch.from_numpy(fmt.levels[fmt.codes].astype(np.float32)).to(x.device)
+        return levels[self.rank(self.ratio(x))]
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Do what the method does before an epoch, counted from 0; most do nothing."""
 
     def extra_repr(self) -> str:
         """Show format and granularity in the module's text."""
         return f"{self.format}, {self.role}, {'per channel' if self.per_channel else 'per tensor'}"
 
-    def _ratio(self, x: Tensor) -> Tensor:
-        ratio = x / spread(self.scale, x)
-        if bool(ratio.isnan().any()):
-            raise ValueError(f"cannot quantize NaN to {self.format}")
-        return ratio
+
+def check_bits(method: str, bits: int, low: int = 2, high: int = 8) -> None:
+    """Raise a ValueError if a method does not define this many bits."""
+    if not low <= bits <= high:
+        raise ValueError(f"bits must be in {low}..{high} for {method}, got {bits}")
 
 
 def positive(step: Tensor) -> Tensor:

@@ -7,20 +7,21 @@ normalisation, as in the code of ASQ + POST (arXiv:2504.17263).
 """
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hwsim.formats import Format, make_format
-from trainers.quantizers.base import Quantizer
+from hwsim.formats import make_format
+from trainers.quantizers.base import check_bits
+from trainers.quantizers.step import StepQuantizer
 from trainers.quantizers.straight_through import round_to_level
 
 START_QUANTILE = 0.99
 
 
-class LevelQuantizer(Quantizer):
+class LevelQuantizer(StepQuantizer):
     """Nearest of a format's levels times a learned clipping point alpha (`step`); a subclass names the family."""
 
     roles: ClassVar[tuple[str, ...]] = ("weights",)
@@ -28,23 +29,24 @@ class LevelQuantizer(Quantizer):
 
     threshold_table: Tensor
 
-    def __init__(self, fmt: Format, role: str, channels: int | None = None) -> None:
-        super().__init__(fmt, role, channels)
+    def __init__(
+        self,
+        role: str,
+        bits: int,
+        *,
+        signed: bool = True,
+        channels: int | None = None,
+        exponents: int | None = None,
+        extended: bool = False,
+    ) -> None:
+        """Take 2 to 8 bits; the options are those of the family's format."""
+        check_bits(self.family, bits)
+        if not signed:
+            raise ValueError(f"{self.family} levels are signed, unsigned ones were asked for")
+        fmt = make_format(self.family, bits, exponents=exponents, extended=extended)
+        super().__init__(fmt, role, bits, channels=channels)
         thresholds = np.asarray(fmt.thresholds_as(np.float32), np.float32)
         self.register_buffer("threshold_table", torch.from_numpy(thresholds), persistent=False)
-
-    @classmethod
-    def format_for(cls, bits: int, signed: bool, **options: Any) -> Format:
-        """Return the family's format; `options` are `exponents` and `extended`.
-
-        Raises:
-            ValueError: bits outside 2..8, unsigned, or an option that the format refuses.
-        """
-        if not 2 <= bits <= 8:
-            raise ValueError(f"bits must be in 2..8 for {cls.family}, got {bits}")
-        if not signed:
-            raise ValueError(f"{cls.family} levels are signed, unsigned ones were asked for")
-        return make_format(cls.family, bits, **options)
 
     def initial_scale(self, x: Tensor) -> Tensor:
         """Return the 0.99 quantile of |x|, interpolated, of the tensor or of each output channel."""

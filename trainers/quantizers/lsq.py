@@ -12,33 +12,26 @@ trainings unsteady); the range's ends pass the gradient; the step starts no larg
 """
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from hwsim.formats import Format, Uniform
-from trainers.quantizers.base import Quantizer
+from hwsim.formats import Uniform
+from trainers.quantizers.base import check_bits
+from trainers.quantizers.step import StepQuantizer
 from trainers.quantizers.straight_through import round_to_integer
 
 
-class LsqQuantizer(Quantizer):
+class LsqQuantizer(StepQuantizer):
     """Uniform levels with a learned step, 2 to 8 bits."""
 
     roles: ClassVar[tuple[str, ...]] = ("weights", "activations")
 
-    @classmethod
-    def format_for(cls, bits: int, signed: bool, **options: Any) -> Format:
-        """Return the uniform format; there are no options.
-
-        Raises:
-            ValueError: bits outside 2..8, or an option is given.
-        """
-        if options:
-            raise ValueError(f"lsq has no options, got {', '.join(options)}")
-        if not 2 <= bits <= 8:
-            raise ValueError(f"bits must be in 2..8 for lsq, got {bits}")
-        return Uniform(bits, signed=signed)
+    def __init__(self, role: str, bits: int, *, signed: bool = True, channels: int | None = None) -> None:
+        """Take 2 to 8 bits; there are no options."""
+        check_bits("lsq", bits)
+        super().__init__(Uniform(bits, signed=signed), role, bits, signed=signed, channels=channels)
 
     def initial_scale(self, x: Tensor) -> Tensor:
         """Return min(2 mean|x| / sqrt(p), max|x| / p), of the tensor or of each output channel."""
