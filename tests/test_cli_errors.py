@@ -58,7 +58,7 @@ def test_catalogue(arguments: str, message: str) -> None:
         ("--weights post --exponents 0", "exponents must be an integer in 1..7 for 4-bit post, got 0"),
         ("--weights pot --bits 8", "8-bit pot with 127 exponents makes products of 127 bits"),
         ("--weights pot --bits 8 --exponents 60", "at most exponents=55 fit"),
-        ("--weights uniform --exponents 3", "lsq has no options, got exponents"),
+        ("--weights uniform --exponents 3", "uniform has no option 'exponents'; it has none"),
         ("--epochs 0", "epochs must be at least 1, got 0"),
         ("--batch-size 0", "batch_size must be at least 1, got 0"),
         ("--lr -1", "lr must be a number that is not negative, got -1.0"),
