@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from decimal import Context, Decimal
 from fractions import Fraction
 
-from hwsim.formats import Format, PowerOfSqrtTwo, PowerOfTwo, Uniform
+from hwsim.formats import Apot, Codebook, Format, IntegerFormat, Offset, PowerOfSqrtTwo, PowerOfTwo, Uniform
 from hwsim.multipliers import LookupTableMultiplier, Multiplier
 from hwsim.multipliers.table import LAYOUTS
 
@@ -34,6 +34,81 @@ def exponent_formats(room: int = 61, most_bits: int = 8) -> Iterator[PowerOfTwo 
         for extended in (False, True):
             for bits in range(1 if extended else 2, most_bits + 1):
                 yield family(bits, exponents_that_fit(family, bits, extended, room), extended)
+
+
+def offset_formats(most_bits: int) -> Iterator[Offset]:
+    """Yield every zero point up to 4 bits, the corners beyond."""
+    for bits in range(1, most_bits + 1):
+        top = 2**bits - 1
+        points = range(top + 1) if bits <= 4 else (0, 1, top // 2, top - 1, top)
+        yield from (Offset(bits, point) for point in points)
+
+
+def apot_formats(most_bits: int = 8) -> Iterator[Apot]:
+    """Yield every APoT format up to that width."""
+    for bits in range(1, most_bits + 1):
+        yield Apot(bits, signed=False)
+        if bits > 1:
+            yield Apot(bits)
+
+
+#: Learned levels, levels without zero, gaps, one level, and a full memory of 8 bits.
+CODEBOOKS = (
+    Codebook(1, (0,)),
+    Codebook(1, (-1, 1)),
+    Codebook(2, (-3, -1, 1, 3)),
+    Codebook(2, (0, 1, 7)),
+    Codebook(3, (-11, -4, 0, 2, 3, 100)),
+    Codebook(4, (0, 1, 3, 4, 9, 10, 12, 13, 27, 28, 30, 31, 36, 37, 39, 40)),
+    Codebook(8, tuple(n * abs(n) for n in range(-128, 128))),
+)
+
+
+def integer_formats(most_bits: int) -> Iterator[IntegerFormat]:
+    """Yield formats with integer levels up to that width."""
+    yield from uniform_formats(most_bits)
+    yield from offset_formats(most_bits)
+    yield from apot_formats(most_bits)
+    yield from (book for book in CODEBOOKS if book.bits <= most_bits)
+
+
+#: The powers of two of each APoT term in the order of their fields, by magnitude bits: read off the authors' code.
+APOT_TERMS = {
+    1: ((1,),),
+    2: ((1, 2, 4),),
+    3: ((1, 4, 8), (2,)),
+    4: ((2, 8, 32), (1, 4, 16)),
+    5: ((2, 16, 64), (1, 8, 32), (4,)),
+    6: ((4, 32, 256), (2, 16, 128), (1, 8, 64)),
+    7: ((4, 64, 512), (2, 32, 256), (1, 16, 128), (8,)),
+    8: ((8, 128, 2048), (4, 64, 1024), (2, 32, 512), (1, 16, 256)),
+}
+
+
+def apot_integer(fmt: Apot, code: int) -> int:
+    """Return the level of an APoT code, read as a string of bits."""
+    bits = format(code, f"0{fmt.bits}b")
+    sign, bits = (1 - 2 * int(bits[0]), bits[1:]) if fmt.signed else (1, bits)
+    total = 0
+    for term in APOT_TERMS[len(bits)]:
+        width = 1 if len(term) == 1 else 2
+        field, bits = int(bits[:width], 2), bits[width:]
+        total += (0, *term)[field]
+    return sign * total
+
+
+def integer_level(fmt: Format, code: int) -> int:
+    """Return the level of a code of a format with integer levels, 0 for an unused code."""
+    match fmt:
+        case Uniform():
+            return uniform_integer(fmt, code)
+        case Offset():
+            return code - fmt.zero_point
+        case Apot():
+            return apot_integer(fmt, code)
+        case Codebook():
+            return dict(enumerate(fmt.integers)).get(code, 0)
+    raise TypeError(fmt)
 
 
 def uniform_integer(fmt: Uniform, code: int) -> int:
@@ -70,14 +145,18 @@ def is_used(fmt: Format, code: int) -> bool:
     """Return whether a bit pattern names a level."""
     if isinstance(fmt, Uniform):
         return not fmt.narrow or code != 2 ** (fmt.bits - 1)
+    if isinstance(fmt, Apot):
+        return not fmt.signed or code != 2 ** (fmt.bits - 1)
+    if isinstance(fmt, Offset | Codebook):
+        return isinstance(fmt, Offset) or code < len(fmt.integers)
     assert isinstance(fmt, PowerOfTwo | PowerOfSqrtTwo)
     return code == 0 or sign_and_field(fmt, code)[1] > 0
 
 
 def exact_level(fmt: Format, code: int) -> Exact:
     """Return the level of a used code: a Fraction where it is rational, otherwise a Decimal of 100 digits."""
-    if isinstance(fmt, Uniform):
-        return Fraction(uniform_integer(fmt, code))
+    if isinstance(fmt, IntegerFormat):
+        return Fraction(integer_level(fmt, code))
     assert isinstance(fmt, PowerOfTwo | PowerOfSqrtTwo)
     sign, field = sign_and_field(fmt, code)
     below_one = used_magnitudes(fmt) - field

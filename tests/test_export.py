@@ -86,7 +86,7 @@ def test_codes_are_the_nearest_levels_of_what_the_layer_reads(name: str, weights
     for node in network.nodes_of(Quantize):
         layer = quant_layers(model)[node.name.removesuffix(".quantize")]
         ratio = tensors[node.inputs[0]] * UNIT / float(layer.activation_quantizer.scale)
-        levels = node.format.integers(tensors[node.name])
+        levels = node.format.decode_integers(tensors[node.name])
         near_tie = np.abs(np.abs(ratio - np.floor(ratio)) - 0.5) < 2.0**-16
         nearest = np.clip(np.rint(ratio), node.format.min_level, node.format.max_level)
         np.testing.assert_array_equal(levels[~near_tie], nearest[~near_tie])

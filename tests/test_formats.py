@@ -12,21 +12,37 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from exact_values import (
+    APOT_TERMS,
+    CODEBOOKS,
     DIGITS,
     Exact,
+    apot_formats,
     as_decimal,
     code_width,
     exact_level,
     exponent_formats,
     is_used,
     mid_point,
+    offset_formats,
     uniform_formats,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import DTypeLike
 
-from hwsim.formats import FORMATS, Format, PowerOfSqrtTwo, PowerOfTwo, Uniform, format_from_dict, make_format
+from hwsim.formats import (
+    FORMATS,
+    Apot,
+    Codebook,
+    Format,
+    IntegerFormat,
+    Offset,
+    PowerOfSqrtTwo,
+    PowerOfTwo,
+    Uniform,
+    format_from_dict,
+    make_format,
+)
 from hwsim.formats.root2 import Root2
 
 NARROWED: list[Format] = [
@@ -41,9 +57,16 @@ NARROWED: list[Format] = [
     PowerOfSqrtTwo(3, exponents=4, extended=True),
     PowerOfSqrtTwo(3, exponents=1, extended=True),
 ]
-FORMATS_UP_TO_8_BITS: list[Format] = [*uniform_formats(8), *exponent_formats(), *NARROWED]
-WIDE: list[Format] = [Uniform(16), Uniform(16, signed=False), Uniform(16, narrow=True), Uniform(11)]
-SYMMETRIC = [f for f in FORMATS_UP_TO_8_BITS if not isinstance(f, Uniform) or f.narrow]
+FORMATS_UP_TO_8_BITS: list[Format] = [
+    *uniform_formats(8),
+    *exponent_formats(),
+    *NARROWED,
+    *offset_formats(8),
+    *apot_formats(),
+    *CODEBOOKS,
+]
+WIDE: list[Format] = [Uniform(16), Uniform(16, signed=False), Uniform(16, narrow=True), Uniform(11), Offset(16, 777)]
+SYMMETRIC = [f for f in FORMATS_UP_TO_8_BITS if f.min_level == -f.max_level and f.zero_code is not None]
 
 every_format = pytest.mark.parametrize("fmt", FORMATS_UP_TO_8_BITS, ids=str)
 
@@ -58,12 +81,22 @@ def by_level(fmt: Format) -> tuple[list[int], list[Exact]]:
 
 
 def nearest_code(fmt: Format, x: float) -> int:
-    """Return the code that the definition asks for: nearest level, ties to the even code."""
+    """Return the code that the definition asks for: nearest level, ties as `even` says."""
     codes, middles = by_level(fmt)
     rank = bisect.bisect_left(middles, x)
     if rank < len(middles) and middles[rank] == x:
-        return next(code for code in codes[rank : rank + 2] if code % 2 == 0)
+        return next(code for code in codes[rank : rank + 2] if even(fmt, code))
     return codes[rank]
+
+
+def even(fmt: Format, code: int) -> bool:
+    """Return whether a tie goes to this code: an even code; of Offset an even level, of APoT an even place."""
+    if isinstance(fmt, Offset):
+        return (code - fmt.zero_point) % 2 == 0
+    if isinstance(fmt, Apot):
+        codes, _ = by_level(fmt)
+        return (codes.index(code) - codes.index(0)) % 2 == 0
+    return code % 2 == 0
 
 
 def around(middles: list[Exact], dtype: DTypeLike) -> list[float]:
@@ -99,6 +132,8 @@ def test_derived_facts(fmt: Format) -> None:
     assert fmt.min_level == float(exact_level(fmt, codes[0]))
     assert fmt.max_level == float(exact_level(fmt, codes[-1]))
     assert fmt.signed == (fmt.min_level < 0)
+    zeros = [code for code in codes if exact_level(fmt, code) == 0]
+    assert fmt.zero_code == (zeros[0] if zeros else None)
 
 
 def test_level_counts_are_the_papers() -> None:
@@ -179,6 +214,61 @@ def test_any_float32_gets_the_code_of_its_float64(x: float, fmt: Format) -> None
     assert int(fmt.encode(np.float32(x))) == int(fmt.encode(np.float64(x))) == nearest_code(fmt, x)
 
 
+INTEGER = [fmt for fmt in FORMATS_UP_TO_8_BITS if isinstance(fmt, IntegerFormat)]
+
+
+@pytest.mark.parametrize("fmt", INTEGER, ids=str)
+def test_integer_levels_are_the_levels_and_zero_where_unused(fmt: IntegerFormat) -> None:
+    codes = np.arange(2**fmt.code_bits)
+    assert fmt.decode_integers(codes).dtype == np.int64
+    assert fmt.decode_integers(codes).tolist() == [int(level) for level in np.nan_to_num(fmt.levels)]
+    with pytest.raises(ValueError, match=re.escape(f"codes of {fmt} must be in")):
+        fmt.decode_integers([len(codes)])
+
+
+def test_apot_levels_are_those_of_the_authors_code() -> None:
+    """Their sets on [0, 1], by magnitude bits; and each power of two serves one term."""
+    printed = {
+        2: [0, 0.25, 0.5, 1],
+        3: [0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1],
+        4: [
+            0,
+            0.0208,
+            0.0417,
+            0.0625,
+            0.0833,
+            0.125,
+            0.1667,
+            0.1875,
+            0.25,
+            0.3333,
+            0.375,
+            0.5,
+            0.6667,
+            0.6875,
+            0.75,
+            1,
+        ],
+    }
+    for bits, levels in printed.items():
+        fmt = Apot(bits, signed=False)
+        ours = fmt.levels[fmt.codes] / fmt.max_level
+        np.testing.assert_allclose(ours, levels, atol=5.1e-5)
+    for bits, terms in APOT_TERMS.items():
+        assert Apot(bits, signed=False).exponents == tuple(tuple(int(math.log2(p)) for p in term) for term in terms)
+        assert sorted(power for term in terms for power in term) == [2**i for i in range(sum(map(len, terms)))]
+    assert [Apot(bits).count for bits in range(2, 9)] == [2**bits - 1 for bits in range(2, 9)]
+    assert Apot(2).levels[Apot(2).codes].tolist() == [-1, 0, 1]
+
+
+def test_offset_rounds_to_the_even_level_whatever_the_zero_point() -> None:
+    halves = np.arange(-15, 16) / 2
+    for zero_point in range(16):
+        fmt = Offset(4, zero_point)
+        levels = np.clip(np.rint(halves), -zero_point, 15 - zero_point)
+        np.testing.assert_array_equal(fmt.decode(fmt.encode(halves)), levels)
+
+
 @pytest.mark.parametrize("fmt", SYMMETRIC, ids=str)
 def test_symmetric_formats_encode_symmetrically(fmt: Format) -> None:
     xs = np.array(around(by_level(fmt)[1], np.float64))
@@ -245,7 +335,9 @@ def test_formats_are_values() -> None:
     assert make_format("uniform", 4, signed=False) == Uniform(4, signed=False)
     assert make_format("post", 4, exponents=5, extended=True) == PowerOfSqrtTwo(4, 5, True)
     assert len(set(FORMATS_UP_TO_8_BITS)) == len(FORMATS_UP_TO_8_BITS)
-    assert sorted(FORMATS) == ["post", "pot", "uniform"]
+    assert make_format("offset", 4, zero_point=3) == Offset(4, 3)
+    assert make_format("codebook", 2, integers=[0, 1, 5]) == Codebook(2, (0, 1, 5))
+    assert sorted(FORMATS) == ["apot", "codebook", "offset", "post", "pot", "uniform"]
     assert all(cls.name == name for name, cls in FORMATS.items())
 
 

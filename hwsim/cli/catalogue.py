@@ -27,6 +27,9 @@ def formats(
 ) -> None:
     """List the number formats: what their codes mean.
 
+    Offset is shown with its zero point at a quarter of the codes, codebook
+    with the odd integers: others can be chosen.
+
     Example: hwsim formats --bits 3,4 --format markdown
     """
     from hwsim.output import write
@@ -60,16 +63,19 @@ def multipliers(
 
 
 def _formats(bits: int, exponents: int | None) -> "Iterator[Format]":
-    from hwsim.formats import Uniform, make_format
+    from hwsim.formats import Apot, Codebook, Offset, Uniform, make_format
 
     yield Uniform(bits)
     if bits > 1:
         yield Uniform(bits, narrow=True)
     yield Uniform(bits, signed=False)
+    yield Offset(bits, 2**bits // 4)
     if 2 <= bits <= 8:
         for name in ("pot", "post"):
             for extended in (False, True):
                 yield make_format(name, bits, exponents=_capped(bits, exponents, extended), extended=extended)
+        yield from (Apot(bits), Apot(bits, signed=False))
+        yield Codebook(bits, tuple(range(1 - 2**bits, 2**bits, 2)))
 
 
 def _capped(bits: int, exponents: int | None, extended: bool = False) -> int | None:
@@ -106,10 +112,13 @@ def _format_row(fmt: "Format") -> "Row":
 
 
 def _variant(fmt: "Format") -> str:
-    from hwsim.formats import Uniform
-
-    if isinstance(fmt, Uniform):
-        return "narrow" if fmt.narrow else "signed" if fmt.signed else "unsigned"
+    match fmt.name:
+        case "uniform" | "apot":
+            return "narrow" if getattr(fmt, "narrow", False) else "signed" if fmt.signed else "unsigned"
+        case "offset":
+            return f"zero point {fmt.zero_code}"
+        case "codebook":
+            return "odd integers"
     return "extended" if fmt.code_bits > fmt.bits else ""
 
 

@@ -3,14 +3,37 @@
 from typing import Any
 
 from hwsim.errors import unknown_name
+from hwsim.formats.apot import Apot
+from hwsim.formats.codebook import Codebook
 from hwsim.formats.format import Format
+from hwsim.formats.integer_format import IntegerFormat
+from hwsim.formats.offset import Offset
 from hwsim.formats.post import PowerOfSqrtTwo
 from hwsim.formats.pot import PowerOfTwo
 from hwsim.formats.uniform import Uniform
 
-__all__ = ["FORMATS", "Format", "PowerOfSqrtTwo", "PowerOfTwo", "Uniform", "format_from_dict", "make_format"]
+__all__ = [
+    "FORMATS",
+    "Apot",
+    "Codebook",
+    "Format",
+    "IntegerFormat",
+    "Offset",
+    "PowerOfSqrtTwo",
+    "PowerOfTwo",
+    "Uniform",
+    "format_from_dict",
+    "make_format",
+]
 
-FORMATS: dict[str, type[Format]] = {"uniform": Uniform, "pot": PowerOfTwo, "post": PowerOfSqrtTwo}
+FORMATS: dict[str, type[Format]] = {
+    "uniform": Uniform,
+    "offset": Offset,
+    "pot": PowerOfTwo,
+    "post": PowerOfSqrtTwo,
+    "apot": Apot,
+    "codebook": Codebook,
+}
 
 
 def make_format(name: str, bits: int, **options: Any) -> Format:

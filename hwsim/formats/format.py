@@ -44,12 +44,18 @@ class Format(ABC):
     def codes(self) -> CodeArray:
         """The used codes, shape (count,), by ascending level."""
         used = np.flatnonzero(~np.isnan(self.levels))
-        return _read_only(used[np.argsort(self.levels[used])].astype(np.int64))
+        return read_only(used[np.argsort(self.levels[used])].astype(np.int64))
 
     @property
     def count(self) -> int:
         """How many levels the format has."""
         return len(self.codes)
+
+    @cached_property
+    def zero_code(self) -> int | None:
+        """The code whose level is 0, which pads images; None if 0 is no level."""
+        zeros = np.flatnonzero(self.levels == 0)
+        return int(zeros[0]) if len(zeros) else None
 
     @property
     def min_level(self) -> float:
@@ -70,12 +76,19 @@ class Format(ABC):
     def thresholds(self) -> NDArray[np.float64]:
         """Where encoding changes, shape (count - 1,): the smallest float64 that gets the next higher level.
 
-        A threshold is the mid point of two neighbouring levels; on the mid point itself the even code wins (IEEE's
-        tie rule: for uniform formats it is `np.rint`, and it keeps symmetric formats symmetric).
+        A threshold is the mid point of two neighbouring levels; `upper_wins_ties` decides the mid point itself.
         """
         lower, upper = self.codes[:-1], self.codes[1:]
         middle = (self.levels[lower] + self.levels[upper]) / 2  # exact: these levels are dyadic
-        return _read_only(np.where(upper % 2 == 0, middle, np.nextafter(middle, np.inf)))
+        return read_only(np.where(self.upper_wins_ties, middle, np.nextafter(middle, np.inf)))
+
+    @property
+    def upper_wins_ties(self) -> NDArray[np.bool_]:
+        """Whether a mid point belongs to the upper of two neighbouring levels, shape (count - 1,): to the even code.
+
+        This is IEEE's tie rule: for uniform formats it is `np.rint`, and it keeps symmetric formats symmetric.
+        """
+        return np.asarray(self.codes[1:] % 2 == 0)
 
     def thresholds_as(self, dtype: DTypeLike) -> FloatArray:
         """Return the thresholds rounded up to a narrower float type.
@@ -90,7 +103,7 @@ class Format(ABC):
     def encode(self, x: ArrayLike) -> CodeArray:
         """Return the code of the nearest level, in the linear domain; beyond the ends, the end's code.
 
-        A tie goes to the even code.
+        Ties are decided by `upper_wins_ties`.
 
         Raises:
             ValueError: a value is NaN.
@@ -128,6 +141,7 @@ class Format(ABC):
         return {"name": self.name, **asdict(self)}
 
 
-def _read_only(array: _Array) -> _Array:
+def read_only(array: _Array) -> _Array:
+    """Return the array after forbidding writes to it: formats cache and share theirs."""
     array.flags.writeable = False
     return array

@@ -29,8 +29,8 @@ class PowerOfSqrtTwo(SignedExponent):
         """Where encoding changes, shape (count - 1,), as in `Format.thresholds`; irrational mid points are exact."""
         exact = [self._exact_level(int(code)) for code in self.codes]
         middles = [Fraction(1, 2) * (low + high) for low, high in pairwise(exact)]
-        pairs = zip(middles, self.codes[1:], strict=True)
-        thresholds = np.array([_threshold(middle, upper % 2 == 0) for middle, upper in pairs])
+        pairs = zip(middles, self.upper_wins_ties.tolist(), strict=True)
+        thresholds = np.array([_threshold(middle, up) for middle, up in pairs])
         thresholds.flags.writeable = False
         return thresholds
 

@@ -5,14 +5,15 @@ from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from hwsim.errors import check_integer
-from hwsim.formats.format import CodeArray, Format
+from hwsim.formats.format import CodeArray, read_only
+from hwsim.formats.integer_format import IntegerFormat
 
 
 @dataclass(frozen=True)
-class Uniform(Format):
+class Uniform(IntegerFormat):
     """Consecutive integers, 1 to 16 bits.
 
     Signed: two's complement, -2^(b-1) .. 2^(b-1)-1, LSQ's weight range (Esser et al., arXiv:1902.08153, section 2).
@@ -34,15 +35,16 @@ class Uniform(Format):
             raise ValueError("narrow uniform must be signed: an unsigned range has no most negative level to drop")
 
     @cached_property
-    def levels(self) -> NDArray[np.float64]:
-        """Level of each code, shape (2**bits,): the integer itself."""
-        levels = self.integers(np.arange(2**self.bits)).astype(np.float64)
-        if self.narrow:
-            levels[2 ** (self.bits - 1)] = np.nan
-        levels.flags.writeable = False
-        return levels
+    def integer_levels(self) -> CodeArray:
+        """Integer that each bit pattern stands for, shape (2**bits,), 0 where it is unused."""
+        pattern = np.arange(2**self.bits)
+        sign = (pattern >> (self.bits - 1)) << self.bits if self.signed else 0
+        return read_only(np.where(self.used, pattern - sign, 0))
 
-    def integers(self, codes: ArrayLike) -> CodeArray:
-        """Return the integer that each bit pattern stands for."""
-        pattern = self.checked(codes)
-        return pattern - ((pattern >> (self.bits - 1)) << self.bits) if self.signed else pattern
+    @cached_property
+    def used(self) -> NDArray[np.bool_]:
+        """Whether each code names a level, shape (2**bits,): all but the most negative of a narrow format."""
+        used = np.ones(2**self.bits, dtype=np.bool_)
+        if self.narrow:
+            used[2 ** (self.bits - 1)] = False
+        return read_only(used)

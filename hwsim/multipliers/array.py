@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hwsim.formats import Format, Uniform
-from hwsim.multipliers.multiplier import IntArray, Multiplier, Part, Terms, integer_levels
+from hwsim.multipliers.multiplier import IntArray, Multiplier, Part, Terms
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,12 @@ class ArrayMultiplier(Multiplier):
 
     def multiply(self, w_codes: ArrayLike, a_codes: ArrayLike) -> IntArray:
         """Return w * a for each pair of codes."""
-        return integer_levels(self.weight, w_codes) * integer_levels(self.activation, a_codes)
+        return self.weight.decode_integers(w_codes) * self.activation.decode_integers(a_codes)
 
     def terms(self) -> Terms:
         """Return the one term w * a."""
-        weights = integer_levels(self.weight, np.arange(2**self.weight.bits))
-        levels = integer_levels(self.activation, np.arange(2**self.activation.bits))
+        weights = self.weight.decode_integers(np.arange(2**self.weight.bits))
+        levels = self.activation.decode_integers(np.arange(2**self.activation.bits))
         return Terms(weights[None], levels[None])
 
     def parts(self) -> tuple[Part, ...]:

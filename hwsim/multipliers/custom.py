@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from hwsim.formats import Format, Uniform
 from hwsim.multipliers.factorize import factorize, rank
-from hwsim.multipliers.multiplier import IntArray, Multiplier, Part, Terms, integer_levels
+from hwsim.multipliers.multiplier import IntArray, Multiplier, Part, Terms
 
 MAX_BITS = 8
 
@@ -70,7 +70,7 @@ class TableMultiplier(Multiplier):
         cls, function: Callable[[int, int], int], weight: Uniform, activation: Uniform, label: str = "function"
     ) -> "TableMultiplier":
         """Return the multiplier whose products are function(weight level, activation level)."""
-        levels = [integer_levels(fmt, np.arange(2**fmt.bits)) for fmt in (weight, activation)]
+        levels = [fmt.decode_integers(np.arange(2**fmt.bits)) for fmt in (weight, activation)]
         table = [[function(int(w), int(a)) for a in levels[1]] for w in levels[0]]
         return cls.from_table(table, weight, activation, 0.0, label)
 

@@ -137,9 +137,3 @@ class Multiplier(ABC):
 def register_bits(low: int, high: int) -> int:
     """Return the bits of a register for low .. high: two's complement if low is negative, otherwise unsigned."""
     return bits_for(low, high) if low < 0 else high.bit_length()
-
-
-def integer_levels(uniform: Uniform, codes: ArrayLike) -> IntArray:
-    """Return the integer level of each code of a uniform format, 0 for the one that a narrow format leaves unused."""
-    integers = uniform.integers(codes)
-    return np.where(integers < uniform.min_level, 0, integers)

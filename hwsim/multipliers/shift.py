@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hwsim.formats import Format, PowerOfTwo
-from hwsim.multipliers.multiplier import IntArray, Multiplier, Part, Terms, integer_levels
+from hwsim.multipliers.multiplier import IntArray, Multiplier, Part, Terms
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class ShiftMultiplier(Multiplier):
     def multiply(self, w_codes: ArrayLike, a_codes: ArrayLike) -> IntArray:
         """Return ±(a << (f-1)) for each pair of codes, 0 where f is 0."""
         sign, shift = self.weight.sign_and_steps(w_codes)
-        return sign * (integer_levels(self.activation, a_codes) << shift)
+        return sign * (self.activation.decode_integers(a_codes) << shift)
 
     def terms(self) -> Terms:
         """Return the one term (±2^(f-1)) * a."""
         sign, shift = self.weight.sign_and_steps(np.arange(2**self.weight.code_bits))
-        levels = integer_levels(self.activation, np.arange(2**self.activation.bits))
+        levels = self.activation.decode_integers(np.arange(2**self.activation.bits))
         return Terms((sign << shift)[None], levels[None])
 
     def parts(self) -> tuple[Part, ...]:

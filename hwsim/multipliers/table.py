@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from hwsim.errors import check_integer, unknown_name
 from hwsim.formats import Format, PowerOfSqrtTwo
-from hwsim.multipliers.multiplier import IntArray, Multiplier, Part, Terms, integer_levels, register_bits
+from hwsim.multipliers.multiplier import IntArray, Multiplier, Part, Terms, register_bits
 
 LAYOUTS = ("shared", "full")
 MAX_FRACTION_BITS = 12
@@ -56,7 +56,7 @@ class LookupTableMultiplier(Multiplier):
         """
         odd_exponents = self.weight.magnitudes // 2
         stored = min(odd_exponents, 1) if self.layout == "shared" else odd_exponents
-        levels = integer_levels(self.activation, np.arange(2**self.activation.bits))
+        levels = self.activation.decode_integers(np.arange(2**self.activation.bits))
         rows = [[self._entry(int(level), 2 * i + 1) for level in levels] for i in range(stored)]
         return np.array(rows, dtype=np.int64).reshape(stored, len(levels))
 
@@ -71,7 +71,7 @@ class LookupTableMultiplier(Multiplier):
     def multiply(self, w_codes: ArrayLike, a_codes: ArrayLike) -> IntArray:
         """Return the shifted activation (e even) or the table's entry (e odd) with the weight's sign."""
         sign, exponent = self.weight.sign_and_steps(w_codes)
-        shifted = integer_levels(self.activation, a_codes) << (exponent // 2 + self.fraction_bits)
+        shifted = self.activation.decode_integers(a_codes) << (exponent // 2 + self.fraction_bits)
         if not len(self.columns):
             return sign * shifted
         return sign * np.where(exponent % 2 == 1, self._read(exponent // 2, a_codes), shifted)
@@ -87,7 +87,7 @@ class LookupTableMultiplier(Multiplier):
         sign, exponent = self.weight.sign_and_steps(np.arange(2**self.weight.code_bits))
         odd, octaves = exponent % 2 == 1, exponent // 2
         even_weights = np.where(odd, 0, sign << octaves)
-        levels = integer_levels(self.activation, np.arange(2**self.activation.bits)) << self.fraction_bits
+        levels = self.activation.decode_integers(np.arange(2**self.activation.bits)) << self.fraction_bits
         if self.layout == "shared":
             odd_weights = [np.where(odd, sign << octaves, 0)] * len(self.columns)
         else:

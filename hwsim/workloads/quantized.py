@@ -6,16 +6,18 @@ from functools import cached_property
 from typing import Any
 
 from hwsim.errors import unknown_name
-from hwsim.formats import FORMATS, Format, Uniform, make_format
+from hwsim.formats import Format, Uniform, make_format
 from hwsim.multipliers import Multiplier, multiplier_for
 from hwsim.workload import Layer, Workload, WorkloadError
+
+FAMILIES = ("uniform", "pot", "post")  #: Families of weights whose levels follow from the number of bits.
 
 
 @dataclass(frozen=True)
 class Precision:
     """The formats of a layer's products.
 
-    weights: a family of `FORMATS`. act_bits: width of the (uniform, unsigned) activations, None for `bits`. exponents
+    weights: one of `FAMILIES`. act_bits: width of the (uniform, unsigned) activations, None for `bits`. exponents
     and extended belong to POT and POST weights, fraction_bits and layout to POST's product table.
 
     Raises:
@@ -31,8 +33,8 @@ class Precision:
     layout: str = "shared"
 
     def __post_init__(self) -> None:
-        if self.weights not in FORMATS:
-            raise unknown_name("weight format", self.weights, FORMATS)
+        if self.weights not in FAMILIES:
+            raise unknown_name("weight format", self.weights, FAMILIES)
         if self.weights == "uniform" and (self.exponents is not None or self.extended):
             raise ValueError("uniform weights have neither exponents nor an extended variant")
         _ = self.multiplier

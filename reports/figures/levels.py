@@ -6,14 +6,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch
 from matplotlib.ticker import MultipleLocator
 
-from hwsim.formats import FORMATS, make_format
+from hwsim.formats import make_format
 from reports.figures import style
 
 NEAR_ZERO = 0.2
 SHADE = "#f2f2f2"
+FAMILIES = ("uniform", "pot", "post")
 
 
-def data(bits: int = 4, families: tuple[str, ...] = tuple(FORMATS)) -> pd.DataFrame:
+def data(bits: int = 4, families: tuple[str, ...] = FAMILIES) -> pd.DataFrame:
     """Return the levels of each family, relative to its largest magnitude: columns format, bits, code, level."""
     return pd.concat([_levels(family, bits) for family in families], ignore_index=True)
 
