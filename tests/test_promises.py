@@ -31,8 +31,8 @@ def checked(model: nn.Module, network: Network, **options: object) -> ExportChec
 @pytest.mark.parametrize("channels", [None, 3])
 def test_law_holds_for_every_method(name: str, channels: int | None) -> None:
     torch.manual_seed(0)
-    x = torch.randn(3, 4, 5)
-    quantizer = make_quantizer(name, "weights", 4, channels=channels)
+    x = torch.randn(3, 4, 5, 2)
+    quantizer = make_quantizer(name, QUANTIZERS[name].roles[0], 4, channels=channels, in_channels=4)
     quantizer.initialize(x)
     assert law_holds(quantizer, x)
 

@@ -61,10 +61,11 @@ class QuantizationConfig:
         chosen = {name: value for name, value in named.items() if value is not None and value is not False}
         return make_quantizer(self.weights, "weights", self.bits, channels=channels, **chosen, **self.weight_options)
 
-    def make_activations(self, signed: bool = False) -> Quantizer:
-        """Return a quantizer for activations."""
-        options = self.activation_options
-        return make_quantizer(self.activations, "activations", self.activation_bits, signed=signed, **options)
+    def make_activations(self, signed: bool = False, in_channels: int = 1) -> Quantizer:
+        """Return a quantizer for activations of a layer with so many input channels."""
+        bits, options = self.activation_bits, self.activation_options
+        named: dict[str, Any] = {"signed": signed, "in_channels": in_channels}
+        return make_quantizer(self.activations, "activations", bits, **named, **options)
 
     def for_layer(self, name: str, is_outer: bool) -> "QuantizationConfig":
         """Return the configuration of one layer; `is_outer` says that it is the network's first or last."""
@@ -138,10 +139,10 @@ def make_layer(source: nn.Module, config: QuantizationConfig, signed: bool) -> Q
     """Return the quantized form of one convolution or linear layer, sharing its parameters."""
     assert isinstance(source, nn.Conv2d | nn.Linear)
     channels = len(source.weight) if config.per_channel else None
-    weights, activations = config.make_weights(channels), config.make_activations(signed)
+    weights = config.make_weights(channels)
     if isinstance(source, nn.Conv2d):
-        return QuantConv2d(source, weights, activations)
-    return QuantLinear(source, weights, activations)
+        return QuantConv2d(source, weights, config.make_activations(signed, source.in_channels))
+    return QuantLinear(source, weights, config.make_activations(signed, source.in_features))
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from inspect import signature
 from typing import Any
 
 from hwsim.errors import unknown_name
+from trainers.quantizers.asq import AsqQuantizer
 from trainers.quantizers.base import ROLES, Quantizer
 from trainers.quantizers.lsq import LsqQuantizer
 from trainers.quantizers.post import PostQuantizer
@@ -15,9 +16,10 @@ QUANTIZERS: dict[str, type[Quantizer]] = {
     "lsq": LsqQuantizer,
     "pot": PotQuantizer,
     "post": PostQuantizer,
+    "asq": AsqQuantizer,
 }
 
-COMMON = ("role", "bits", "signed", "channels")  #: What the constructor of every method takes.
+COMMON = ("role", "bits", "signed", "channels", "in_channels")  #: What the constructor of every method takes.
 
 #: Names of formats that stand for the method that trains them.
 ALIASES = {"uniform": "lsq"}
@@ -39,12 +41,19 @@ def find_method(name: str, role: str) -> type[Quantizer]:
 
 
 def make_quantizer(
-    name: str, role: str, bits: int, *, signed: bool = True, channels: int | None = None, **options: Any
+    name: str,
+    role: str,
+    bits: int,
+    *,
+    signed: bool = True,
+    channels: int | None = None,
+    in_channels: int | None = None,
+    **options: Any,
 ) -> Quantizer:
     """Return a quantizer that still has to be initialised.
 
     `role` is "weights" or "activations"; `channels` asks for one scale per output channel, where the method has
-    such; `options` are the method's own.
+    such; `in_channels` are those of the activations, for methods that depend on them; `options` are the method's own.
 
     Raises:
         ValueError: the method does not serve the role, or does not allow the bits, the sign or an option.
@@ -56,6 +65,8 @@ def make_quantizer(
             raise ValueError(f"{name} has no option {option!r}; it has {', '.join(known) or 'none'}")
     build: Any = method
     channels = channels if method.has_channel_scales else None
+    if method.takes_in_channels:
+        options["in_channels"] = in_channels
     quantizer: Quantizer = build(role, bits, signed=signed, channels=channels, **options)
     return quantizer
 

@@ -28,6 +28,7 @@ class Quantizer(nn.Module, ABC):
 
     roles: ClassVar[tuple[str, ...]]  #: What the method quantizes: "weights", "activations" or both.
     has_channel_scales: ClassVar[bool] = True  #: Whether weights may have one scale per output channel.
+    takes_in_channels: ClassVar[bool] = False  #: Whether the constructor takes `in_channels`, those of activations.
     learning_rate: float = 1.0  #: Learning rate of the method's parameters relative to the weights'.
     decays: bool = False  #: Whether weight decay applies to the method's parameters.
 
