@@ -6,12 +6,6 @@ shared machines OpenMP timings mean little without it.
 """
 
 import argparse
-import json
-import os
-import platform
-import statistics
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from unittest.mock import patch
@@ -19,6 +13,7 @@ from unittest.mock import patch
 import numba
 import numpy as np
 import torch
+from interleaved import machine, measure, report
 from resnet18 import float_resnet18, resnet18
 
 from hwsim.accumulator import Accumulator
@@ -79,20 +74,6 @@ def prepared(case: Case, pixels: np.ndarray) -> Callable[[], object]:
     return lambda: engine.run(pixels)
 
 
-def measure(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Return the median seconds of each run, all of them once per round."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for run in runs.values():
-        run()
-    for _ in range(rounds):
-        for name, run in runs.items():
-            time.sleep(PAUSE_S)
-            start = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
 def table_rows(batch: int, rounds: int, names: list[str]) -> list[dict[str, object]]:
     """Return one row per case and the reference."""
     pixels = np.random.default_rng(0).random((batch, 3, 224, 224))
@@ -100,22 +81,13 @@ def table_rows(batch: int, rounds: int, names: list[str]) -> list[dict[str, obje
     chosen = [case for case in cases() if not names or any(name in case.name for name in names)]
     runs = {"torch float32 eager": lambda: model(image)} | {case.name: prepared(case, pixels) for case in chosen}
     with torch.no_grad():
-        seconds = measure(runs, rounds)
+        seconds = measure(runs, rounds, PAUSE_S)
     base = seconds["torch float32 eager"]
     targets = {case.name: case.target[batch > 1] for case in chosen}
     return [
         {"row": name, "batch": batch, "ms": round(s * 1e3, 2), "ratio": round(s / base, 3), "target": targets.get(name)}
         for name, s in seconds.items()
     ]
-
-
-def real_time() -> bool:
-    """Ask for real-time scheduling and return whether it was granted."""
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(5))
-    except PermissionError:
-        return False
-    return True
 
 
 def main() -> None:
@@ -126,19 +98,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--only", nargs="*", default=[], help="rows whose name contains one of these")
     options = parser.parse_args()
-    machine = {
-        "real_time": real_time(),
-        "processor": platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(),
-        "versions": {"torch": torch.__version__, "numba": numba.__version__, "numpy": np.__version__},
-    }
+    where = machine(numba=numba.__version__, numpy=np.__version__)
     rows = [row for batch in options.batch for row in table_rows(batch, options.rounds, options.only)]
-    if options.format == "json":
-        json.dump({"machine": machine, "rows": rows}, sys.stdout, indent=1)
-        return
-    print(f"{machine}\n\n| row | batch | ms | ratio | target |\n| --- | ---: | ---: | ---: | ---: |")
-    for row in rows:
-        print("| " + " | ".join("" if value is None else str(value) for value in row.values()) + " |")
+    report(where, rows, options.format == "json")
 
 
 if __name__ == "__main__":

@@ -238,6 +238,21 @@ def test_functions_work_under_torch_func() -> None:
             torch.testing.assert_close(together[index], torch.stack([pair[index] for pair in one_by_one]))
 
 
+@pytest.mark.parametrize("channels", [None, 4])
+def test_gradients_do_not_depend_on_the_memory_format(channels: int | None) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, grad = (torch.randn(4, 3, 5, 7, generator=generator) for _ in range(2))
+    results = []
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        quantizer = make_step_quantizer("lsq", "weights", 4, channels=channels)
+        quantizer.initialize(x)
+        inputs = x.clone(memory_format=memory_format).requires_grad_()
+        quantizer(inputs).backward(grad)
+        assert inputs.grad is not None
+        results.append((inputs.grad, quantizer.step.grad))
+    torch.testing.assert_close(results[0], results[1])
+
+
 def test_bad_requests_name_rule_and_value() -> None:
     with pytest.raises(ValueError, match="unknown method for weights 'unifrom'; did you mean 'uniform'"):
         find_method("unifrom", "weights")
@@ -266,7 +281,8 @@ def test_every_method_is_complete() -> None:
 def test_ends_of_the_range_pass_the_gradient_and_the_next_float_does_not(name: str, ends: tuple[float, float]) -> None:
     quantizer = make_step_quantizer(name, "weights", 4)
     infinity = torch.tensor([-math.inf, math.inf])
-    x = torch.cat([torch.tensor(ends), torch.nextafter(torch.tensor(ends), infinity), infinity]).requires_grad_()
+    far = torch.tensor([-1e37, 1e37])
+    x = torch.cat([torch.tensor(ends), torch.nextafter(torch.tensor(ends), infinity), far]).requires_grad_()
     quantizer(x).sum().backward()
     assert x.grad is not None
     assert x.grad.tolist() == [1, 1, 0, 0, 0, 0]

@@ -7,6 +7,10 @@ With v = x / s, q the nearest level, n and p the outermost levels, and gs a cons
     dL/ds  = gs * sum dL/dy * (q - v)            where n <= v <= p
            + gs * sum dL/dy * q                  elsewhere (q is n or p there)
 
+The backward pass never rounds: with s q = y and s v = x the second gradient is gs / s times
+sum dL/dy * y - sum dL/dx * x, two inner products. Their difference loses a few digits that the gradient of a step,
+a sum of rounding errors, does not have anyway. x must be finite.
+
 This is LSQ's pair (Esser et al., arXiv:1902.08153, eq. 3 and 5), and with levels in [-1, 1] the reparameterized
 clipping function of APoT (Li et al., arXiv:1909.13144, eq. 6), which POST uses as well. The sum runs over all
 elements that share a scale.
@@ -38,17 +42,15 @@ class RoundToInteger(Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         """Keep what the backward pass reads."""
-        x, step, ctx.low, ctx.high, ctx.factor = inputs
-        ctx.save_for_backward(x, step)
+        x, step, low, high, ctx.factor = inputs
+        ctx.ends = low, high
+        ctx.save_for_backward(x, output, step)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         """Return the gradients of `x` and `step`."""
-        x, step = ctx.saved_tensors
-        ratio = x / spread(positive(step), x)
-        nearest = ratio.clamp(ctx.low, ctx.high).round_()
-        grads = gradients(grad, ratio, nearest, (ctx.low, ctx.high), step, ctx.factor)
-        return *grads, None, None, None
+        x, y, step = ctx.saved_tensors
+        return *gradients(grad, x, y, step, ctx.ends, ctx.factor), None, None, None
 
 
 class RoundToLevel(Function):
@@ -67,16 +69,14 @@ class RoundToLevel(Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         """Keep what the backward pass reads."""
-        *tensors, ctx.ends, ctx.factor = inputs
-        ctx.save_for_backward(*tensors)
+        x, step, _, _, ctx.ends, ctx.factor = inputs
+        ctx.save_for_backward(x, output, step)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
         """Return the gradients of `x` and `step`."""
-        x, step, thresholds, levels = ctx.saved_tensors
-        ratio = x / spread(positive(step), x)
-        nearest = levels[torch.bucketize(ratio, thresholds, right=True)]
-        return *gradients(grad, ratio, nearest, ctx.ends, step, ctx.factor), None, None, None, None
+        x, y, step = ctx.saved_tensors
+        return *gradients(grad, x, y, step, ctx.ends, ctx.factor), None, None, None, None
 
 
 def round_to_integer(x: Tensor, step: Tensor, low: float, high: float, factor: float) -> Tensor:
@@ -94,12 +94,26 @@ def round_to_level(
 
 
 def gradients(
-    grad: Tensor, ratio: Tensor, nearest: Tensor, ends: tuple[float, float], step: Tensor, factor: float
+    grad: Tensor, x: Tensor, y: Tensor, step: Tensor, ends: tuple[float, float], factor: float
 ) -> tuple[Tensor, Tensor]:
-    """Return dL/dx and dL/dstep, given dL/dy, v and q. The ratio may be infinite; `nearest` is used up."""
-    terms = grad * nearest.sub_(inside(ratio, ratio, ends))
-    sums = terms.flatten(1).sum(1) if step.dim() else terms.sum()
-    return inside(grad, ratio, ends), torch.where(step < 0, -factor, factor) * sums
+    """Return dL/dx and dL/dstep, given dL/dy, x and y."""
+    scale = positive(step)
+    passed = inside(grad, x / spread(scale, x), ends)
+    sums = row_products if step.dim() else inner_product
+    terms = (sums(grad, y) - sums(passed, x)) / scale
+    return passed, torch.where(step < 0, -factor, factor) * terms
+
+
+def inner_product(a: Tensor, b: Tensor) -> Tensor:
+    """Return the sum of a * b, a scalar, without a product as large as the tensors if they lie in one piece."""
+    if a.is_contiguous() and b.is_contiguous():
+        return torch.dot(a.view(-1), b.view(-1))
+    return (a * b).sum()
+
+
+def row_products(a: Tensor, b: Tensor) -> Tensor:
+    """Return the sums of a * b along all dimensions but the first, `[K]`."""
+    return (a * b).flatten(1).sum(1)
 
 
 def inside(values: Tensor, ratio: Tensor, ends: tuple[float, float]) -> Tensor:
