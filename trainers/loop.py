@@ -21,6 +21,7 @@ from trainers.models.residual import load_weights
 from trainers.optimizer import make_optimizer, set_learning_rate
 from trainers.progress import Progress, Silent
 from trainers.quantize import quantize
+from trainers.quantizers import Quantizer
 from trainers.record import TrainedRun, make_record
 from trainers.run_folder import (
     CHECKPOINT,
@@ -98,6 +99,9 @@ def new_state(config: TrainConfig, model: nn.Module, images: int) -> State:
 
 def run_epoch(state: State, config: TrainConfig, dataset: Dataset, checkpoints: Checkpoints) -> None:
     """Train for what is left of one epoch."""
+    for module in state.model.modules():
+        if isinstance(module, Quantizer):
+            module.begin_epoch(state.epoch - 1, config.epochs)
     images, labels = torch.from_numpy(dataset.train_images), torch.from_numpy(dataset.train_labels)
     batches = torch.split(epoch_order(config.seed, state.epoch, len(labels)), config.batch_size)
     while state.step < len(batches):

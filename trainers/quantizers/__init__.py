@@ -6,9 +6,11 @@ from typing import Any
 from hwsim.errors import unknown_name
 from trainers.quantizers.asq import AsqQuantizer
 from trainers.quantizers.base import ROLES, Quantizer
+from trainers.quantizers.inq import InqQuantizer
 from trainers.quantizers.lsq import LsqQuantizer
 from trainers.quantizers.post import PostQuantizer
 from trainers.quantizers.pot import PotQuantizer
+from trainers.quantizers.qil import QilQuantizer
 
 __all__ = ["ALIASES", "QUANTIZERS", "ROLES", "Quantizer", "find_method", "make_quantizer", "method_options"]
 
@@ -17,6 +19,8 @@ QUANTIZERS: dict[str, type[Quantizer]] = {
     "pot": PotQuantizer,
     "post": PostQuantizer,
     "asq": AsqQuantizer,
+    "qil": QilQuantizer,
+    "inq": InqQuantizer,
 }
 
 COMMON = ("role", "bits", "signed", "channels", "in_channels")  #: What the constructor of every method takes.

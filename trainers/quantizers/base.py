@@ -111,7 +111,7 @@ class Quantizer(nn.Module, ABC):
         Raises:
             ValueError: a value is NaN.
         """
-        return torch.from_numpy(self.format.codes).to(x.device)[self.rank(self.ratio(x))]
+        return torch.from_numpy(self.format.codes.copy()).to(x.device)[self.rank(self.ratio(x))]
 
     @torch.no_grad()
     def levels(self, x: Tensor) -> Tensor:
@@ -123,6 +123,9 @@ class Quantizer(nn.Module, ABC):
         fmt = self.format
         levels = torch.from_numpy(fmt.levels[fmt.codes].astype(np.float32)).to(x.device)
         return levels[self.rank(self.ratio(x))]
+
+    def continue_from(self, previous: "Quantizer") -> None:
+        """Take over, after `initialize`, what the same method learned at other bits; most take nothing."""
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Do what the method does before an epoch, counted from 0; most do nothing."""
