@@ -18,7 +18,7 @@ from resnet18 import float_resnet18, resnet18
 
 from hwsim.accumulator import Accumulator
 from hwsim.engines import compiled, lanes, tensor
-from hwsim.formats import Format, PowerOfSqrtTwo, PowerOfTwo, Uniform
+from hwsim.formats import PowerOfSqrtTwo, PowerOfTwo, Uniform
 from hwsim.multipliers import Multiplier, TableMultiplier, multiplier_for
 
 AVAILABLE = lanes.available()
@@ -44,8 +44,9 @@ def cases() -> list[Case]:
     uniform, pot = multiplier_for(Uniform(4), activation), multiplier_for(PowerOfTwo(4), activation)
     post = multiplier_for(PowerOfSqrtTwo(4), activation)
     full = multiplier_for(PowerOfSqrtTwo(4), activation, layout="full")
-    table = random_table(Uniform(4), activation)
-    saturating, wrapping = Accumulator(12, "saturate"), Accumulator(12, "wrap")
+    table, wide_table = random_table(4), random_table(8)
+    saturating, saturating16 = Accumulator(12, "saturate"), Accumulator(16, "saturate")
+    wrapping = Accumulator(12, "wrap")
     return [
         Case("uniform, exact", "tensor", uniform, None, (0.35, 0.28)),
         Case("uniform, 12-bit wrapping", "tensor", uniform, wrapping, (0.35, 0.28)),
@@ -56,14 +57,27 @@ def cases() -> list[Case]:
         Case("random 4x4-bit table, exact", "compiled", table, None, (0.90, 0.85)),
         Case("uniform, 12-bit saturating", "compiled", uniform, saturating, (1.6, 1.3)),
         Case("random 4x4-bit table, 12-bit saturating", "compiled", table, saturating, (1.6, 1.3)),
+        Case("POT, 12-bit saturating", "compiled", pot, saturating, (1.6, 1.3)),
+        Case("POST shared column, 12-bit saturating", "compiled", post, saturating, (1.6, 1.3)),
+        Case("POST full table, 12-bit saturating", "compiled", full, saturating, (1.6, 1.3)),
+        Case("uniform, 16-bit saturating", "compiled", uniform, saturating16, (1.6, 1.3)),
+        Case("POT, 16-bit saturating", "compiled", pot, saturating16, (1.6, 1.3)),
+        Case("POST shared column, 16-bit saturating", "compiled", post, saturating16, (1.6, 1.3)),
+        Case("POST full table, 16-bit saturating", "compiled", full, saturating16, (1.6, 1.3)),
+        Case("random 8x8-bit table, exact", "compiled", wide_table, None, (5, 5)),
+        Case("random 8x8-bit table, 16-bit saturating", "compiled", wide_table, saturating16, (5, 5)),
         Case("random 4x4-bit table, exact, portable", "compiled", table, None, (2.2, 2.0), True),
+        Case("random 4x4-bit table, 12-bit saturating, portable", "compiled", table, saturating, (2.2, 2.0), True),
+        Case("POST full table, exact, portable", "compiled", full, None, (2.2, 2.0), True),
+        Case("random 8x8-bit table, exact, portable", "compiled", wide_table, None, (5, 5), True),
     ]
 
 
-def random_table(weight: Format, activation: Uniform) -> TableMultiplier:
-    """Return a table of random 8-bit products."""
-    size = (2**weight.code_bits, 2**activation.bits)
-    return TableMultiplier.from_table(np.random.default_rng(0).integers(-127, 128, size), weight, activation)
+def random_table(bits: int) -> TableMultiplier:
+    """Return a table of random products of twice as many bits."""
+    largest = 2 ** (2 * bits - 1) - 1
+    products = np.random.default_rng(0).integers(-largest, largest + 1, (2**bits, 2**bits))
+    return TableMultiplier.from_table(products, Uniform(bits), Uniform(bits, signed=False))
 
 
 def prepared(case: Case, pixels: np.ndarray) -> Callable[[], object]:

@@ -122,20 +122,55 @@ def test_saturation_is_remembered_at_both_ends(bits: int) -> None:
         check(node, layer, np.ones((1, 4), dtype=np.int64))
 
 
+def two_products(low: int, high: int) -> TableMultiplier:
+    """Return products 0, low and high of 2-bit weight codes 0, 1 and 3 and the activation code 1."""
+    products = [[0, 0], [0, low], [0, 0], [0, high]]
+    return TableMultiplier.from_table(products, Uniform(2), Uniform(1, signed=False))
+
+
 @needs_lanes
-def test_sixteen_bit_lanes_are_emptied_in_time() -> None:
-    """More taps of the largest product than 16 bits can hold, at both ends; one more and it would take 32-bit lanes."""
-    for largest, lane_bits in [(1365, 16), (1366, 32)]:
-        assert (largest * 24 < 1 << 15) is (lane_bits == 16)
-        multiplier = TableMultiplier.from_table(
-            [[0, 0], [0, largest], [0, 0], [0, -largest]], Uniform(2), Uniform(1, signed=False)
-        )
-        weight = np.repeat(np.array([[1], [3]] * 8), 200, axis=1)
-        node = Linear("layer", ("codes",), weight=weight, multiplier=multiplier, accumulator=Accumulator(32, "wrap"))
+@pytest.mark.parametrize("share", [0, 1 / 3, 1])
+@pytest.mark.parametrize(("spread", "entry_bits"), [(255, 8), (256, 16), ((1 << 16) - 1, 16), (1 << 16, 32)])
+def test_entries_are_as_wide_as_the_products_are_far_apart(share: float, spread: int, entry_bits: int) -> None:
+    """More taps of the largest products than would fit the entries; each count of taps in the last step."""
+    low = -round(share * spread)
+    for terms in (1, 2, 3, 4, 301):
+        weight = np.repeat(np.array([[1], [3]] * 8), terms, axis=1)
+        multiplier, accumulator = two_products(low, low + spread), Accumulator(32, "wrap")
+        node = Linear("layer", ("codes",), weight=weight, multiplier=multiplier, accumulator=accumulator)
         plan = lane_plan(node)
         assert plan is not None
-        assert plan.lane_bits == lane_bits
-        check(node, LaneLayer(node, plan), np.ones((3, 200), dtype=np.int64))
+        assert 8 * np.dtype(plan.entry).itemsize == max(entry_bits, 8 if lanes.bytes_available() else 16)
+        check(node, LaneLayer(node, plan), np.ones((3, terms), dtype=np.int64))
+
+
+SATURATING_PLANS = [
+    (12, 2047, (16, 4, False, False)),
+    (12, 2048, (16, 2, False, True)),
+    (13, 4096, (16, 2, False, True)),
+    (13, 1 << 20, (16, 2, False, True)),
+    (14, 8191, (16, 2, False, False)),
+    (14, 8192, (32, 2, False, True)),
+    (15, 16383, (16, 1, True, False)),
+    (15, 16384, (32, 2, False, True)),
+    (16, 32767, (16, 0, True, False)),
+    (16, 32768, (32, 2, False, True)),
+    (17, 70000, (32, 2, False, True)),
+]
+
+
+@needs_lanes
+@pytest.mark.parametrize(("bits", "largest", "expected"), SATURATING_PLANS)
+def test_lanes_for_a_saturating_register(bits: int, largest: int, expected: tuple[int, int, bool, bool]) -> None:
+    """expected: bits of a lane, shift, whether clipping is remembered apart, whether sums are clipped to ends."""
+    rng = np.random.default_rng(bits)
+    multiplier = table_multiplier(rng, (4, 4), largest)
+    weight = rng.integers(0, 16, (40, 60))
+    node = Linear("layer", ("codes",), weight=weight, multiplier=multiplier, accumulator=Accumulator(bits, "saturate"))
+    plan = lane_plan(node)
+    assert plan is not None
+    assert (8 * np.dtype(plan.sums).itemsize, plan.shift, plan.marks, plan.ends is not None) == expected
+    check(node, LaneLayer(node, plan), rng.integers(0, 16, (50, 60)))
 
 
 def test_what_32_bits_cannot_hold_goes_elsewhere() -> None:

@@ -1,206 +1,179 @@
 """Products of any table by vector permutes: output channels in the lanes of a register (AVX-512).
 
-A column of the product table, T[:, a] for one activation code a, fits one 64-byte register: 16 entries of 32 bits or 32
-of 16. A permutation of it by the weight codes of 16 or 32 output channels is those channels' products. They are added
-tap by tap, in the accumulator's order.
+A column of the product table, T[:, a] for one activation code a, has 16 entries. A permutation of it by the weight
+codes of 16 or 32 output channels is those channels' products. What is done with them follows from the types:
+
+* entries of 8 or 16 bits, sums of 32: one register holds the columns of 4 or 2 taps, its lanes are permuted by codes of
+  4 or 2 taps side by side, and a dot product with ones adds them up. Sums are exact in any order.
+* entries as wide as the sums: one tap at a time, in the accumulator's order, by plain additions (32 bits), saturating
+  ones (16 bits), or additions that are clipped to `ends`.
 
 A saturating addition clips at the ends of the lane, so products are scaled by 2^s until the accumulator's range is the
-lane's (16 bits), or are clipped there (32 bits). The s bits below the register remember clipping for free: they start
-as 1, a clip at the top leaves them all ones, one at the bottom all zeros, and no addition changes them (s >= 2).
+lane's, or are clipped. The s bits below the register remember clipping for free: they start as 1, a clip at the top
+leaves them all ones, one at the bottom all zeros, and no addition changes them (s >= 2). Where s < 2, `marks` remember:
+each collects the bits in which the saturating sum and the wrapped one differ.
 """
 
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from hwsim.engines.jit import kernel
+from hwsim.engines.vector_code import WORD, VectorCode, is_none, processor_features
 
 Array = NDArray[Any]
 
-PIXELS = 7  #: Output positions of a tile: 14 accumulators, and a divisor of many image widths.
-VECTORS = 2  #: Registers of output channels of a tile.
+CODES = 16  #: Entries of a column: weights of at most 4 bits.
+WIDTH = 64  #: Output channels of a tile.
+PIXELS = {16: 7, 32: 6}  #: Output positions of a tile, by the bits of its sums: as many as the registers hold.
 
 
 def available() -> bool:
-    """Return whether this processor has the permutes."""
-    features = binding.get_host_cpu_features()
-    return bool(features.get("avx512f") and features.get("avx512bw"))
+    """Return whether this processor has the permutes of 16- and 32-bit entries."""
+    return {"avx512f", "avx512bw"} <= processor_features()
 
 
-def _tile(lane_bits: int, combine: Callable[..., Any]) -> Any:
-    """Return a numba intrinsic that adds the products of all taps to a tile of accumulators.
-
-    Its arguments are addresses and integers: image (codes, uint8), offsets (int64 per pixel), taps (int64 offset per
-    tap), count of taps, weights (uint8, lanes x VECTORS per tap), table (one column per activation code), out (row of
-    accumulators per pixel), pitch (accumulators from one row to the next), low and high (the ends for clipping).
-    """
-
-    @intrinsic
-    def tile(context, image, offsets, taps, count, weights, table, out, pitch, low, high):  # type: ignore[no-untyped-def]
-        def generate(target, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            _TileBuilder(builder, lane_bits, combine, arguments).build()
-            return target.get_dummy_value()
-
-        return types.void(*[types.intp] * 10), generate
-
-    return tile
+def bytes_available() -> bool:
+    """Return whether it also has the permutes and the dot products of 8-bit entries."""
+    return {"avx512vbmi", "avx512vnni"} <= processor_features()
 
 
-class _TileBuilder:
-    """Writes the loop over the taps in LLVM's language."""
+def _typed_tile(context, image, offsets, taps, weights, table, ones, out, marks, ends, row, column):  # type: ignore[no-untyped-def]
+    """Add the products of all taps to the tile at a row and a column of the sums; arguments as `add_products`."""
 
-    def __init__(self, builder: Any, lane_bits: int, combine: Callable[..., Any], arguments: Any) -> None:
-        self.builder, self.combine = builder, combine
-        self.image, self.offsets, self.taps, self.count, self.weights = arguments[:5]
-        self.table, self.out, self.pitch, *ends = arguments[5:]
-        self.lanes, self.lane_bytes = 512 // lane_bits, lane_bits // 8
-        self.vector = ir.VectorType(ir.IntType(lane_bits), self.lanes)
-        name = {16: "llvm.x86.avx512.permvar.hi.512", 32: "llvm.x86.avx512.permvar.si.512"}[lane_bits]
-        signature = ir.FunctionType(self.vector, [self.vector, self.vector])
-        self.permute = _function(builder, signature, name)
-        self.ends = [self._splat(builder.trunc(end, ir.IntType(lane_bits))) for end in ends]
+    def generate(target, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        _TileCode(target, builder, signature.args, arguments).write()
+        return target.get_dummy_value()
 
-    def build(self) -> None:
-        """Load the accumulators, add every tap's products, and store them."""
-        pixels = [self._load(self.offsets, ir.IntType(64), 8 * p) for p in range(PIXELS)]
-        starts = [self.builder.add(self.image, offset) for offset in pixels]
-        registers = {(p, v): self._accumulator(p, v) for p in range(PIXELS) for v in range(VECTORS)}
-        with cgutils.for_range(self.builder, self.count) as loop:
-            offset = self._load(self.builder.add(self.taps, self._times(loop.index, 8)), ir.IntType(64), 0)
-            row = self.builder.add(self.weights, self._times(loop.index, self.lanes * VECTORS))
-            indices = [self._weight_codes(row, v) for v in range(VECTORS)]
-            for p in range(PIXELS):
-                column = self._column(self.builder.add(starts[p], offset))
-                for v in range(VECTORS):
-                    self._add(registers[p, v], self.builder.call(self.permute, [column, indices[v]]))
-        for (p, v), register in registers.items():
-            self.builder.store(self.builder.load(register), self._out(p, v), align=1)
-
-    def _accumulator(self, pixel: int, vector: int) -> Any:
-        register: Any = cgutils.alloca_once(self.builder, self.vector)  # type: ignore[no-untyped-call]
-        self.builder.store(self.builder.load(self._out(pixel, vector), align=1), register)
-        return register
-
-    def _out(self, pixel: int, vector: int) -> Any:
-        row = self.builder.add(self.out, self._times(self.pitch, pixel * self.lane_bytes))
-        return self._pointer(row, self.vector, vector * 64)
-
-    def _weight_codes(self, row: Any, vector: int) -> Any:
-        narrow = ir.VectorType(ir.IntType(8), self.lanes)
-        return self.builder.zext(self._load(row, narrow, vector * self.lanes), self.vector)
-
-    def _column(self, address: Any) -> Any:
-        code = self.builder.zext(self._load(address, ir.IntType(8), 0), ir.IntType(64))
-        return self._load(self.builder.add(self.table, self._times(code, 64)), self.vector, 0)
-
-    def _add(self, register: Any, products: Any) -> None:
-        total = self.combine(self.builder, self.builder.load(register), products, *self.ends)
-        self.builder.store(total, register)
-
-    def _times(self, value: Any, factor: int) -> Any:
-        return self.builder.mul(value, ir.Constant(ir.IntType(64), factor))
-
-    def _pointer(self, address: Any, kind: Any, offset: int) -> Any:
-        shifted = self.builder.add(address, ir.Constant(ir.IntType(64), offset))
-        return self.builder.inttoptr(shifted, kind.as_pointer())
-
-    def _load(self, address: Any, kind: Any, offset: int) -> Any:
-        return self.builder.load(self._pointer(address, kind, offset), align=1)
-
-    def _splat(self, value: Any) -> Any:
-        one = self.builder.insert_element(ir.Constant(self.vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
-        return self.builder.shuffle_vector(one, one, mask)
+    return types.void(image, offsets, taps, weights, table, ones, out, marks, ends, row, column), generate
 
 
-def _function(builder: Any, signature: Any, name: str) -> Any:
-    return cgutils.get_or_insert_function(builder.module, signature, name)  # type: ignore[no-untyped-call]
+_tile: Any = intrinsic(_typed_tile)
 
 
-def _sum(builder: Any, total: Any, products: Any, low: Any, high: Any) -> Any:
-    return builder.add(total, products)
+class _TileCode(VectorCode):
+    """Writes the loop over the taps."""
 
+    def __init__(self, context: Any, builder: Any, kinds: Any, arguments: Any) -> None:
+        super().__init__(context, builder)
+        image, offsets, taps, weights, table, _, out, marks, ends, *_ = zip(kinds, arguments, strict=True)
+        self.image, self.taps, self.weights, self.table = (self.address(*a) for a in (image, taps, weights, table))
+        self.steps = self.builder.extract_value(self.array(*weights).shape, 0)
+        self.entry_bits, self.sum_bits = table[0].dtype.bitwidth, out[0].dtype.bitwidth
+        self.entries = ir.VectorType(ir.IntType(self.entry_bits), 512 // self.entry_bits)
+        self.sums = ir.VectorType(ir.IntType(self.sum_bits), 512 // self.sum_bits)
+        self.taps_per_step = self.sum_bits // self.entry_bits
+        tiles = range(PIXELS[self.sum_bits]), range(WIDTH * self.sum_bits // 512)
+        self.places = [(p, v) for p in tiles[0] for v in tiles[1]]
+        self.pixels, self.vectors = tiles
+        self.starts = [builder.add(self.image, self.load(self.address(*offsets), WORD, 8 * p)) for p in self.pixels]
+        self.ones = self.splat(arguments[5], ir.VectorType(ir.IntType(32), 16))
+        self.row, self.column = arguments[-2:]
+        self.stored = [array for array in (out, marks) if not is_none(array[0])]
+        self.ends = (
+            [] if is_none(ends[0]) else [self.splat(builder.extract_value(ends[1], i), self.sums) for i in (0, 1)]
+        )
 
-def _saturating_sum(builder: Any, total: Any, products: Any, low: Any, high: Any) -> Any:
-    signature = ir.FunctionType(total.type, [total.type, total.type])
-    function = _function(builder, signature, f"llvm.sadd.sat.v{total.type.count}i16")
-    return builder.call(function, [total, products])
+    def write(self) -> None:
+        """Load the sums, add every tap's products, and store them."""
+        registers = {place: [self.register(self._load_sums(a, *place)) for a in self.stored] for place in self.places}
+        with cgutils.for_range(self.builder, self.steps) as loop:
+            codes = [self._weight_codes(loop.index, v) for v in self.vectors]
+            for p in self.pixels:
+                self.fence()
+                columns = self._columns(self.starts[p], loop.index)
+                for v in self.vectors:
+                    self._add(registers[p, v], self._permuted(columns, codes[v]))
+        for place, variables in registers.items():
+            for array, variable in zip(self.stored, variables, strict=True):
+                self.store(self.builder.load(variable), *self._place(array, *place))
 
+    def _load_sums(self, array: Any, pixel: int, vector: int) -> Any:
+        address, offset = self._place(array, pixel, vector)
+        return self.load(address, self.sums, offset)
 
-def _clipped_sum(builder: Any, total: Any, products: Any, low: Any, high: Any) -> Any:
-    exact = builder.add(total, products)
-    floored = builder.select(builder.icmp_signed("<", exact, low), low, exact)
-    return builder.select(builder.icmp_signed(">", floored, high), high, floored)
+    def _place(self, array: Any, pixel: int, vector: int) -> tuple[Any, int]:
+        pitch = self.builder.extract_value(self.array(*array).strides, 0)
+        row = self.builder.mul(pitch, self.builder.add(self.row, ir.Constant(WORD, pixel)))
+        first = self.moved(self.address(*array), self.column, self.sum_bits // 8)
+        return self.builder.add(first, row), 64 * vector
 
+    def _weight_codes(self, step: Any, vector: int) -> Any:
+        """Return the codes of a register's channels and taps: each is its entry's number in the register of columns."""
+        row = self.moved(self.weights, step, self.entries.count * len(self.vectors))
+        codes = self.load(row, ir.VectorType(ir.IntType(8), self.entries.count), self.entries.count * vector)
+        return codes if self.entry_bits == 8 else self.builder.zext(codes, self.entries)
 
-_tile_wide_sum = _tile(32, _sum)
-_tile_wide_clip = _tile(32, _clipped_sum)
-_tile_narrow_sum = _tile(16, _sum)
-_tile_narrow_saturate = _tile(16, _saturating_sum)
+    def _columns(self, start: Any, step: Any) -> Any:
+        """Return a register of the columns that a pixel's codes name at the step's taps."""
+        taps = self.moved(self.taps, step, 8 * self.taps_per_step)
+        kind = ir.VectorType(self.entries.element, self.entries.count // self.taps_per_step)
+        columns = []
+        for tap in range(self.taps_per_step):
+            code = self.load_index(self.builder.add(start, self.load(taps, WORD, 8 * tap)), 8)
+            columns.append(self.load(self.moved(self.table, code, kind.count * self.entry_bits // 8), kind))
+        while len(columns) > 1:
+            columns = [self.joined(*pair) for pair in zip(columns[::2], columns[1::2], strict=True)]
+        return columns[0]
+
+    def _permuted(self, column: Any, codes: Any) -> Any:
+        name = {8: "qi", 16: "hi", 32: "si"}[self.entry_bits]
+        return self.call(f"llvm.x86.avx512.permvar.{name}.512", self.entries, column, codes)
+
+    def _add(self, variables: list[Any], products: Any) -> None:
+        sums, *marks = variables
+        total = self.builder.load(sums)
+        added = self._added(total, products)
+        for mark in marks:
+            differing = self.builder.xor(added, self.builder.add(total, products))
+            self.builder.store(self.builder.or_(self.builder.load(mark), differing), mark)
+        self.builder.store(added, sums)
+
+    def _added(self, total: Any, products: Any) -> Any:
+        if self.taps_per_step == 4:
+            four = self.builder.bitcast(products, self.sums)
+            return self.call("llvm.x86.avx512.vpdpbusd.512", self.sums, total, four, self.ones)
+        if self.taps_per_step == 2:
+            ones = self.builder.bitcast(self.ones, self.entries)
+            return self.builder.add(total, self.call("llvm.x86.avx512.pmaddw.d.512", self.sums, products, ones))
+        added = self.saturating_sum(total, products) if self.sum_bits == 16 else self.builder.add(total, products)
+        return self.clipped(added, *self.ends) if self.ends else added
 
 
 @kernel
-def wide_sums(image: Array, offsets: Array, taps: Array, weights: Array, table: Array, out: Array) -> None:
-    """Add all products in 32-bit lanes.
-
-    image: uint8 codes; offsets: (tiles, PIXELS) and taps: (taps,), int64, of each position's first code and from there
-    to each tap's; weights: uint8 (blocks, taps, VECTORS * lanes); table: int32 (activation codes, lanes); out: int32
-    (tiles * PIXELS, blocks * VECTORS * lanes), which holds the start values.
-    """
-    for block in range(weights.shape[0]):
-        for tile in range(offsets.shape[0]):
-            first = out[tile * PIXELS :, block * weights.shape[2] :]
-            _tile_wide_sum(
-                image.ctypes.data, offsets[tile].ctypes.data, taps.ctypes.data, taps.size, weights[block].ctypes.data,
-                table.ctypes.data, first.ctypes.data, out.strides[0] // out.itemsize, 0, 0,
-            )  # fmt: skip
-
-
-@kernel
-def wide_clipped_sums(
-    image: Array, offsets: Array, taps: Array, weights: Array, table: Array, out: Array, low: int, high: int
+def add_products(
+    image: Array,
+    offsets: Array,
+    taps: Array,
+    weights: Array,
+    table: Array,
+    ones: tuple[int, int],
+    out: Array,
+    marks: Array | None,
+    ends: tuple[int, int] | None,
 ) -> None:
-    """Add all products in 32-bit lanes, each sum clipped to low .. high; arguments as `wide_sums`."""
+    """Add the products of all taps.
+
+    Args:
+        image: uint8 codes.
+        offsets: int64 (tiles, PIXELS), where each output position's first code is.
+        taps: int64 (steps, taps), how far each tap's code is from there.
+        weights: uint8 (blocks, steps, WIDTH * taps), by channel, then tap; those of tap t of a step are t * CODES more.
+        table: uint8, int16 or int32 (activation codes, CODES), or, where a step is one tap, as wide as a register.
+        ones: the factors of a step's products, bytes or half-words of 32 bits: in all steps but the last, and there.
+        out: int32 or int16 (tiles * PIXELS, blocks * WIDTH), which holds the start values.
+        marks: zeros like out, or None.
+        ends: where each sum is clipped, or None.
+    """
+    pixels, last = offsets.shape[1], taps.shape[0] - 1
     for block in range(weights.shape[0]):
         for tile in range(offsets.shape[0]):
-            first = out[tile * PIXELS :, block * weights.shape[2] :]
-            _tile_wide_clip(
-                image.ctypes.data, offsets[tile].ctypes.data, taps.ctypes.data, taps.size, weights[block].ctypes.data,
-                table.ctypes.data, first.ctypes.data, out.strides[0] // out.itemsize, low, high,
-            )  # fmt: skip
-
-
-@kernel
-def narrow_saturating_sums(image: Array, offsets: Array, taps: Array, weights: Array, table: Array, out: Array) -> None:
-    """Add all products in 16-bit lanes by saturating additions; arguments as `wide_sums`, table and out int16."""
-    for block in range(weights.shape[0]):
-        for tile in range(offsets.shape[0]):
-            first = out[tile * PIXELS :, block * weights.shape[2] :]
-            _tile_narrow_saturate(
-                image.ctypes.data, offsets[tile].ctypes.data, taps.ctypes.data, taps.size, weights[block].ctypes.data,
-                table.ctypes.data, first.ctypes.data, out.strides[0] // out.itemsize, 0, 0,
-            )  # fmt: skip
-
-
-@kernel
-def narrow_sums(image: Array, offsets: Array, taps: Array, weights: Array, table: Array, out: Array, most: int) -> None:
-    """Add all products in 16-bit lanes, `most` taps at a time, and those sums in 32 bits; out: int32, added to."""
-    width = weights.shape[2]
-    part = np.empty((PIXELS, width), dtype=np.int16)
-    for block in range(weights.shape[0]):
-        for tile in range(offsets.shape[0]):
-            for first in range(0, taps.size, most):
-                count = min(most, taps.size - first)
-                part[:] = 0
-                _tile_narrow_sum(
-                    image.ctypes.data, offsets[tile].ctypes.data, taps[first:].ctypes.data, count,
-                    weights[block, first:].ctypes.data, table.ctypes.data, part.ctypes.data, width, 0, 0,
+            for part in range(2):
+                steps = slice(0, last) if part == 0 else slice(last, last + 1)
+                _tile(
+                    image, offsets[tile], taps[steps], weights[block, steps], table, ones[part], out, marks, ends,
+                    tile * pixels, block * WIDTH,
                 )  # fmt: skip
-                for p in range(PIXELS):
-                    for lane in range(width):
-                        out[tile * PIXELS + p, block * width + lane] += part[p, lane]
