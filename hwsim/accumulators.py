@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hwsim.accumulator import Accumulator
 from hwsim.arithmetic import bits_for
 from hwsim.engines import simulate
-from hwsim.exchange import with_accumulator
 from hwsim.network import Network
 from hwsim.output import Row
 
@@ -17,7 +17,7 @@ BATCH = 64
 def layer_rows(network: Network, images: ArrayLike) -> list[Row]:
     """Return a row per layer: its accumulator, the bits that are always enough, the bits that final sums needed."""
     pixels = np.asarray(images, dtype=np.float64)
-    wide = with_accumulator(network, 63, "wrap")
+    wide = network.with_accumulator(Accumulator(63, "wrap"))
     seen = {layer.name: (0, 0) for layer in network.layers}
     for start in range(0, len(pixels), BATCH):
         trace = simulate(wide, pixels[start : start + BATCH], trace=True).trace or {}
@@ -44,7 +44,7 @@ def accuracy_rows(network: Network, images: ArrayLike, labels: ArrayLike, widths
 
 
 def _accuracy_row(network: Network, images: ArrayLike, truth: np.ndarray, bits: int, overflow: str) -> Row:
-    result = simulate(with_accumulator(network, bits, overflow), images)
+    result = simulate(network.with_accumulator(Accumulator(bits, overflow)), images)
     correct = int((result.predictions == truth).sum())
     layers = {layer.name for layer in network.layers}
     return {

@@ -1,35 +1,62 @@
 """A network with other hardware: the same weights and scales, another multiplier or another accumulator."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from hwsim.accumulator import Accumulator, required_bits
+from hwsim.accumulator import MAX_BITS, Accumulator, required_bits
+from hwsim.choices import chosen, parse_choices
 from hwsim.formats import Uniform
-from hwsim.multipliers import Multiplier
+from hwsim.multipliers import Multiplier, TableMultiplier
 from hwsim.multipliers.custom_files import named_table
 from hwsim.network import Network
 from hwsim.nodes import Matmul
 
 
-def with_table(network: Network, name: str) -> Network:
-    """Return the network with a product table, a file or an example, in every layer of uniform weights.
+def with_tables(network: Network, choices: Sequence[str]) -> Network:
+    """Return the network with product tables in the place of its layers' multipliers.
 
-    An accumulator that refuses overflow becomes as wide as the new products need.
-
-    Raises:
-        FileNotFoundError, ValueError: no such table, one of another size, or a layer whose weights are not uniform.
-    """
-    return _with_layers(network, lambda node: _with_multiplier(node, _table_for(node, name)))
-
-
-def with_accumulator(network: Network, bits: int, overflow: str) -> Network:
-    """Return the network with the same accumulator in every layer.
+    choices: `TABLE` for every layer, `PATTERN=TABLE` for the layers whose name matches; the last match wins. A table is
+    anything that `named_table` takes. An accumulator that refuses overflow becomes as wide as the new products need.
 
     Raises:
-        ValueError: it is impossible, or overflow is "error" and the weights could overflow it.
+        FileNotFoundError: no such table.
+        ValueError: a pattern that matches no layer, or tables that do not fit: the message names every such layer.
     """
-    accumulator = Accumulator(bits, overflow)
-    return _with_layers(network, lambda node: replace(node, accumulator=accumulator))
+    layers = {layer.name: layer for layer in network.layers}
+    parsed = parse_choices(choices, layers)
+    taken = {name: table for name in layers if (table := chosen(parsed, name)) is not None}
+    tables = _fitting({layers[name]: table for name, table in taken.items()})
+    return _with_layers(network, lambda node: _with_multiplier(node, tables.get(node.name, node.multiplier)))
+
+
+def with_accumulators(network: Network, choices: Sequence[str], overflow: str) -> Network:
+    """Return the network with other accumulators.
+
+    choices: `BITS` for every layer, `PATTERN=BITS` for the layers whose name matches; the last match wins.
+
+    Raises:
+        ValueError: a pattern that matches no layer, an impossible width, or overflow is "error" and the weights could
+            overflow it.
+    """
+    names = [layer.name for layer in network.layers]
+    parsed = parse_choices(choices, names)
+    accumulators = {name: Accumulator(_bits(bits), overflow) for name in names if (bits := chosen(parsed, name))}
+    return _with_layers(network, lambda n: replace(n, accumulator=accumulators.get(n.name, n.accumulator)))
+
+
+def tables_of(network: Network) -> dict[str, list[str]]:
+    """Return the names of the layers that multiply by a table of the user's, by the table's label."""
+    found: dict[str, list[str]] = {}
+    for layer in network.layers:
+        if isinstance(layer.multiplier, TableMultiplier):
+            found.setdefault(layer.multiplier.label, []).append(layer.name)
+    return found
+
+
+def _bits(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError(f"accumulator bits must be an integer in 2..{MAX_BITS}, got {text!r}")
+    return int(text)
 
 
 def _with_layers(network: Network, change: Callable[[Matmul], Matmul]) -> Network:
@@ -37,11 +64,28 @@ def _with_layers(network: Network, change: Callable[[Matmul], Matmul]) -> Networ
     return replace(network, nodes=nodes)
 
 
-def _table_for(node: Matmul, name: str) -> Multiplier:
-    weight = node.multiplier.weight
+def _fitting(tables: Mapping[Matmul, str]) -> dict[str, TableMultiplier]:
+    """Return the multiplier of each layer, or name all layers that do not take their table."""
+    found: dict[str, TableMultiplier] = {}
+    refused: dict[str, list[str]] = {}
+    for layer, table in tables.items():
+        try:
+            found[layer.name] = _table_for(layer, table)
+        except ValueError as error:
+            refused.setdefault(str(error), []).append(repr(layer.name))
+    if refused:
+        reasons = "; ".join(
+            f"layer{'s' * (len(names) > 1)} {', '.join(names)}: {why}" for why, names in refused.items()
+        )
+        raise ValueError(f"{reasons} (choose layers with PATTERN=TABLE)")
+    return found
+
+
+def _table_for(layer: Matmul, table: str) -> TableMultiplier:
+    weight = layer.multiplier.weight
     if not isinstance(weight, Uniform):
-        raise ValueError(f"layer {node.name!r} has {weight.name} weights; a product table replaces uniform ones")
-    return named_table(name, weight, node.multiplier.activation)
+        raise ValueError(f"a product table replaces uniform weights, not {weight.name}")
+    return named_table(table, weight, layer.multiplier.activation)
 
 
 def _with_multiplier(node: Matmul, multiplier: Multiplier) -> Matmul:

@@ -161,7 +161,7 @@ def test_network_file(kind: str, tiny_network: Path, tmp_path: Path) -> None:
         (np.float64(3), "images must have shape (N, 1, 8, 8) with N > 0, got (1,)"),
         (np.zeros((3, 1, 8, 8), complex), "must hold real numbers, got complex128"),
         (np.full((3, 1, 8, 8), "a"), "must hold real numbers, got <U1"),
-        (np.full((3, 1, 8, 8), None), "is not a .npy file of numbers: Object arrays cannot be loaded"),
+        (np.full((3, 1, 8, 8), None), "is not a .npy file of numbers: Array can't be memory-mapped"),
     ],
 )
 def test_images(images: np.ndarray, message: str, tiny_network: Path, tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import pytest
 
 from hwsim.arithmetic import IntArray
 from hwsim.formats import PowerOfSqrtTwo, PowerOfTwo, Uniform
-from hwsim.multipliers import ArrayMultiplier, TableMultiplier, multiplier_for, multiplier_from_dict
+from hwsim.multipliers import ArrayMultiplier, TableMultiplier, multiplier_for, multiplier_from_dict, shipped
 from hwsim.multipliers.custom import error_statistics
-from hwsim.multipliers.custom_files import named_table, read_table
+from hwsim.multipliers.custom_files import SHIPPED, named_table, read_table
 from hwsim.multipliers.examples import EXAMPLES, example
 from hwsim.multipliers.factorize import factorize
 from hwsim.multipliers.factorize import rank as table_rank
@@ -65,6 +65,7 @@ def test_error_statistics_by_hand() -> None:
     one_bit = Uniform(1, signed=False)
     statistics = error_statistics(TableMultiplier.from_table(table, one_bit, one_bit))
     assert (statistics.mean, statistics.worst, statistics.bias, statistics.relative) == (0.5, 2.0, 0.5, 2.0)
+    assert statistics.rate == 0.25
     power = TableMultiplier.from_table([[0, 0], [0, 1], [0, 0], [0, -1]], PowerOfTwo(2), one_bit)
     assert error_statistics(power).worst == 0.0
 
@@ -73,13 +74,35 @@ def test_error_statistics_by_hand() -> None:
     ("table", "message"),
     [
         (np.zeros((4, 4)), r"has shape \(16, 16\), got \(4, 4\)"),
-        (np.full((16, 16), 0.5), "holds integers below 2\\^30"),
-        (np.full((16, 16), 2**30), "holds integers below 2\\^30"),
+        (np.full((16, 16), 0.5), "holds integers, got 0.5 in row 0, column 0"),
+        (np.full((16, 16), np.nan), "holds integers, got nan in row 0, column 0"),
+        (np.full((16, 16), "a"), "holds integers, got <U1"),
+        (np.diag([0] * 15 + [-(2**30)]), r"holds integers below 2\^30, got -1073741824 in row 15, column 15"),
     ],
 )
 def test_refused_tables(table: IntArray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TableMultiplier.from_table(table, NIBBLE, NIBBLE)
+
+
+@pytest.mark.parametrize(
+    ("lowest", "highest", "bits"), [(0, 225, 8), (0, 256, 9), (-128, 127, 8), (-128, 128, 9), (-129, 0, 9)]
+)
+def test_entries_are_checked_against_their_declared_width(lowest: int, highest: int, bits: int) -> None:
+    table = np.zeros((16, 16), dtype=np.int64)
+    table[3, 5], table[4, 0] = lowest, highest
+    assert TableMultiplier.from_table(table, NIBBLE, NIBBLE, product_bits=bits).product_bits <= bits
+    with pytest.raises(ValueError, match=rf"beyond its declared width of {bits - 1} bits, .*, got -?\d+ in row [34], "):
+        TableMultiplier.from_table(table, NIBBLE, NIBBLE, product_bits=bits - 1)
+
+
+@pytest.mark.parametrize("weight_bits", range(1, 9))
+@pytest.mark.parametrize("signs", [(True, False), (False, True)])
+def test_tables_of_any_width_multiply(weight_bits: int, signs: tuple[bool, bool]) -> None:
+    weight, activation = Uniform(weight_bits, signs[0]), Uniform(9 - weight_bits, signs[1])
+    table = TableMultiplier.from_function(lambda w, a: 3 * w - a, weight, activation)
+    found = table.multiply(np.arange(2**weight.bits)[:, None], np.arange(2**activation.bits))
+    np.testing.assert_array_equal(found, 3 * weight.levels[:, None] - activation.levels)
 
 
 def test_refused_operands_and_entries() -> None:
@@ -105,8 +128,12 @@ def test_files_of_every_kind_hold_the_same_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "error"),
     [
-        ("t.txt", "1", "is a .npy, .csv, .h, .c file"),
-        ("t.csv", "1,x", "does not hold a product table"),
+        ("t.txt", "1", "is a .npy, .csv, .h, .c file, got 't.txt'"),
+        ("t.csv", "1,2\n3,x", "t.csv does not hold a product table: row 1, column 1 holds 'x', which is no integer"),
+        ("t.csv", "1,2\n3", "row 1 has 1 entries, row 0 has 2"),
+        ("t.csv", "1,2\n3,4.5", "row 1, column 1 holds '4.5'"),
+        ("t.h", "const int8_t t[2][2] = {{1, 2}, {128, 4}};", "declared width, int8_t: got 128 in row 1, column 0"),
+        ("t.h", "uint16_t t[4] = {1, 2, 3, -1};", "declared width, uint16_t: got -1 in row 1, column 1"),
         ("t.h", "int t;", "no numbers between braces"),
         ("t.npy", "1", "does not hold a product table"),
         ("t.c", "{{1, 2}, {3}}", "does not hold a product table"),
@@ -116,6 +143,42 @@ def test_refused_files(tmp_path: Path, name: str, content: str, error: str) -> N
     (tmp_path / name).write_text(content)
     with pytest.raises(ValueError, match=error):
         read_table(tmp_path / name)
+
+
+def test_a_header_may_use_its_declared_width(tmp_path: Path) -> None:
+    (tmp_path / "t.h").write_text("static const uint8_t t[2][2] = {{0x0, 255u}, {7, 1}};")
+    assert read_table(tmp_path / "t.h").tolist() == [[0, 255], [7, 1]]
+
+
+def test_a_function_of_a_file_gives_the_products(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def floor(w, a):\n    return (w * a) >> 1\n\ndef half(w, a):\n    return w * a / 2\n")
+    table = named_table(f"{file}:floor", Uniform(2), Uniform(3, signed=False))
+    assert (table.label, table.multiply([3, 2], [5, 7]).tolist()) == ("floor", [-3, -7])
+    with pytest.raises(ValueError, match=r"holds integers, got 0\.5 in row 1, column 1"):
+        named_table(f"{file}:half", Uniform(2), Uniform(3, signed=False))
+    with pytest.raises(ValueError, match=r"unknown function of .*mine.py 'flor'; did you mean 'floor'"):
+        named_table(f"{file}:flor", Uniform(2), Uniform(2))
+    with pytest.raises(FileNotFoundError, match="no Python file at"):
+        named_table(f"{tmp_path}/none.py:floor", Uniform(2), Uniform(2))
+
+
+def test_shipped_tables_are_what_is_generated_now(tmp_path: Path) -> None:
+    shipped.main(tmp_path)
+    names = sorted(file.name for file in tmp_path.iterdir())
+    assert names == sorted(file.name for file in SHIPPED.iterdir())
+    assert len(names) == 2 * len(EXAMPLES) + 1
+    for name in names:
+        assert (tmp_path / name).read_bytes() == (SHIPPED / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_shipped_table_is_the_example_of_its_name(name: str, bits: int) -> None:
+    operands = Uniform(bits), Uniform(bits, signed=False)
+    np.testing.assert_array_equal(
+        named_table(f"{name}_s{bits}u{bits}", *operands).table(), named_table(name, *operands).table()
+    )
 
 
 def test_a_missing_file_and_an_unknown_example(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from hwsim.accumulator import Accumulator
 from hwsim.engines import simulate
-from hwsim.exchange import with_accumulator, with_table
+from hwsim.exchange import with_tables
 from trainers.data import load_dataset
 from trainers.evaluate import as_inputs, count_correct
 from trainers.export import export
@@ -68,9 +68,9 @@ def test_the_model_on_hardware_is_the_integer_network(state: dict[str, Tensor], 
     model = trained(state)
     network = export(model, DIGITS.test_images.shape[1:])
     if hardware.table:
-        network = with_table(network, hardware.table)
+        network = with_tables(network, [hardware.table])
     if hardware.accumulator.bits < 62:
-        network = with_accumulator(network, hardware.accumulator.bits, hardware.accumulator.overflow)
+        network = network.with_accumulator(hardware.accumulator)
     pixels = as_inputs(torch.from_numpy(DIGITS.test_images), DIGITS)
     with on_hardware(model, hardware), torch.no_grad():
         found = model(pixels).argmax(1).numpy()

@@ -142,7 +142,7 @@ def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel: list[str]) -
 
 
 def test_the_wheel_holds_every_module_and_data_file(wheel: list[str]) -> None:
-    data = [path for name in PACKAGES for path in (ROOT / name).rglob("*") if path.suffix in (".csv", ".typed")]
+    data = [path for name in PACKAGES for path in (ROOT / name).rglob("*") if path.suffix in (".csv", ".npy", ".typed")]
     wanted = {*FILES, *(path.relative_to(ROOT).as_posix() for path in data)}
     assert {f"{name}/py.typed" for name in PACKAGES} <= wanted
     assert {name for name in wheel if not name.split("/", maxsplit=1)[0].endswith(".dist-info")} == wanted

@@ -14,12 +14,13 @@ import pytest
 from typer.testing import CliRunner
 
 from hwsim.cli import app
+from hwsim.executor import worker_pool
 from hwsim.network_file import load_network
 from trainers import loop, study
 from trainers.config import TrainConfig
 from trainers.promises import ExportCheck
 from trainers.run_folder import read_json
-from trainers.study import check_design, run_design, run_study, worker_pool
+from trainers.study import check_design, run_design, run_study
 
 FLOAT = TrainConfig(study="test", epochs=2, batch_size=512)
 POST = replace(FLOAT, weights="post", bits=3, init=FLOAT.run_id)
@@ -133,7 +134,7 @@ def test_several_processes_write_the_same_records(folder: Path, tmp_path: Path) 
 
 
 def test_killed_process_is_told() -> None:
-    with pytest.raises(ChildProcessError, match="a training process was killed; run again"), worker_pool(1) as pool:
+    with pytest.raises(ChildProcessError, match="a worker process was killed; run again"), worker_pool(1) as pool:
         pool.submit(signal.raise_signal, signal.SIGKILL).result()
 
 

@@ -1,12 +1,8 @@
 """One design from training to record: train, export to integers, check the promises, count the cost."""
 
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from concurrent.futures import as_completed
 from dataclasses import asdict
-from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +10,7 @@ import torch
 from torch import nn
 
 from hwsim.cost import CostTable, network_cost, workload_cost
+from hwsim.executor import worker_pool
 from hwsim.network import Network
 from hwsim.network_file import save_network
 from trainers.config import TrainConfig
@@ -170,26 +167,3 @@ def _run_wave(configs: Sequence[TrainConfig], folder: Path, workers: int) -> Ite
         futures = [pool.submit(run_design, config, folder / config.run_id) for config in configs]
         for future in as_completed(futures):
             yield future.result()
-
-
-@contextmanager
-def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Yield a pool of processes that end with what they are doing, or at once if this process is interrupted.
-
-    Raises:
-        ChildProcessError: one of them was killed.
-    """
-    others = set(active_children())
-    pool = ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
-    )
-    try:
-        yield pool
-    except BrokenProcessPool as error:
-        raise ChildProcessError("a training process was killed; run again to continue, with fewer workers") from error
-    except (KeyboardInterrupt, GeneratorExit):
-        for process in {*active_children()} - others:
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)

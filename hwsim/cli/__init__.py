@@ -13,6 +13,7 @@ from hwsim.cli.overhead import overhead, tables
 from hwsim.cli.report import report
 from hwsim.cli.simulate import simulate
 from hwsim.cli.train import train
+from hwsim.cli.worker import worker
 from hwsim.cli.workload import workload
 
 app = typer.Typer(
@@ -25,7 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS = (
-    *(demo, formats, multipliers, train, simulate, accumulators, report, figure),
+    *(demo, formats, multipliers, train, simulate, worker, accumulators, report, figure),
     *(workload, cost, bops, storage, overhead, tables, accelerator),
 )
 for command in COMMANDS:

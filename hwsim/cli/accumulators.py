@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hwsim.cli.images import load_images
 from hwsim.cli.options import FormatOption, Output
-from hwsim.cli.simulate import load_images
 
 if TYPE_CHECKING:
     from hwsim.output import Row
@@ -30,7 +30,8 @@ def accumulators(
     from hwsim.output import write
 
     network = load_network(network_file)
-    pixels, truth = load_images(network, data, data_dir, images, labels)
+    loaded = load_images(network, data, data_dir, images, labels)
+    pixels, truth = loaded.pixels, loaded.labels
     layers: list[Row] = layer_rows(network, pixels)
     write(layers, output.value, title=f"Accumulators of {network.name}")
     if truth is not None:

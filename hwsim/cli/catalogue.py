@@ -39,23 +39,49 @@ def formats(
 
 
 def multipliers(
+    tables: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TABLE]...",
+            help="Product tables to measure instead: truncated, mitchell, drum, broken_array, a .npy, .csv or .h file, "
+            "or file.py:function.",
+        ),
+    ] = None,
     bits: BitsOption = "2,3,4,8",
     act_bits: Annotated[int | None, typer.Option(help="Activation bits (default: as many as the weight has).")] = None,
     exponents: ExponentsOption = None,
     fraction_bits: Annotated[int, typer.Option(help="Fraction bits of the look-up table.")] = 6,
     parts: Annotated[bool, typer.Option("--parts", help="One row per part of each circuit instead.")] = False,
+    unsigned_weights: Annotated[
+        bool, typer.Option("--unsigned-weights", help="A table's weights are unsigned, not two's complement.")
+    ] = False,
+    signed_activations: Annotated[
+        bool, typer.Option("--signed-activations", help="A table's activations are two's complement, not unsigned.")
+    ] = False,
+    product_bits: Annotated[
+        int | None, typer.Option(help="Width that the tables' entries are checked against.", metavar="B")
+    ] = None,
     output: FormatOption = Output.table,
 ) -> None:
-    """List the multiplier circuits: product width, table, error, parts.
+    """List the multiplier circuits, or measure product tables: widths, rank, errors over all pairs of operands.
 
     Errors are in units of the product's last bit. Activations are
-    unsigned.
+    unsigned unless a table's are said to be signed. Examples and functions
+    are measured at each of --bits; a file's size says its own.
 
-    Example: hwsim multipliers --bits 3,4 --format csv
+    Example: hwsim multipliers drum mytable.npy --bits 4 --format csv
     """
+    from hwsim.cli.table_errors import table_rows
     from hwsim.output import write
 
-    widths = [(b, b if act_bits is None else act_bits) for b in parse_bits(bits, 2, 8)]
+    widths = [(b, b if act_bits is None else act_bits) for b in parse_bits(bits, 1 if tables else 2, 8)]
+    if tables:
+        rows = table_rows(tables, widths, (not unsigned_weights, signed_activations), product_bits)
+        errors = dict.fromkeys(("mean_error", "mean_absolute_error", "worst_error"), "LSB")
+        write(rows, output, title="Product tables", units={"product": "bits", **errors})
+        return
+    if unsigned_weights or signed_activations or product_bits is not None:
+        raise ValueError("--unsigned-weights, --signed-activations and --product-bits belong to product tables")
     circuits = [m for pair in widths for m in _multipliers(*pair, exponents, fraction_bits)]
     rows = [row for m in circuits for row in (_part_rows(m) if parts else [_multiplier_row(m)])]
     title = "Parts of the multipliers" if parts else "Multipliers"

@@ -1,19 +1,22 @@
 """`hwsim simulate`: an integer network on real images, bit by bit."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hwsim.cli.batches import run_batches
+from hwsim.cli.images import load_images
 from hwsim.cli.options import FormatOption, Output
 from hwsim.cli.progress import progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from hwsim.engines import Simulation
     from hwsim.network import Network
     from hwsim.output import Row
+    from hwsim.streaming import Totals
 
 
 def simulate(
@@ -28,15 +31,29 @@ def simulate(
         str, typer.Option(help="reference (numpy, plain), compiled (numba) or tensor (torch); equal bit by bit.")
     ] = "tensor",
     accumulator_bits: Annotated[
-        int | None, typer.Option(help="Width of every accumulator (default: as the network was exported).")
+        list[str] | None,
+        typer.Option(
+            metavar="BITS|PATTERN=BITS",
+            help="Width of every accumulator, or of those in layers of a name; repeatable (default: as exported).",
+        ),
     ] = None,
     overflow: Annotated[
         str, typer.Option(help="What such an accumulator does: error (refuse the weights), wrap or saturate.")
     ] = "error",
     multiplier: Annotated[
-        str | None, typer.Option(help="Product table for every layer: a .npy, .csv or .h file, or an example's name.")
+        list[str] | None,
+        typer.Option(
+            metavar="TABLE|PATTERN=TABLE",
+            help="Product table of every layer, or of layers of a name; repeatable. An example's name, a .npy, .csv or "
+            ".h file, or file.py:function.",
+        ),
     ] = None,
+    save: Annotated[Path | None, typer.Option(help="Write the network with these tables and accumulators.")] = None,
     batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 256,
+    workers: Annotated[int, typer.Option(help="Processes that simulate at once.")] = 1,
+    queue: Annotated[
+        Path | None, typer.Option(help="Folder shared with other machines that run `hwsim worker` on it.")
+    ] = None,
     layers: Annotated[bool, typer.Option("--layers", help="One row per layer: accumulator, overflows, path.")] = False,
     output: FormatOption = Output.table,
 ) -> None:
@@ -48,90 +65,55 @@ def simulate(
 
     Example: hwsim simulate runs/digits-digits_resnet-post-w4a4-s0/network.safetensors --engine reference
     """
-    from hwsim.accumulator import Accumulator
-    from hwsim.engines import simulate as run
-    from hwsim.exchange import with_table
-    from hwsim.network_file import load_network
+    from hwsim.network_file import load_network, save_network
     from hwsim.output import write
 
-    network = load_network(network_file)
-    if multiplier is not None:
-        network = with_table(network, multiplier)
-    if accumulator_bits is not None:
-        network = network.with_accumulator(Accumulator(accumulator_bits, overflow))
-    elif overflow != "error":
-        raise ValueError("--overflow belongs to --accumulator-bits")
-    pixels, truth = load_images(network, data, data_dir, images, labels)
-    with progress("simulating", len(pixels), "images") as advance:
-        result = run(network, pixels, engine, batch_size=batch_size, progress=lambda done, total: advance(done, ""))
-    rows = _layer_rows(network, result) if layers else [_summary(network, result, truth, engine)]
+    network = _with_hardware(load_network(network_file), multiplier, accumulator_bits, overflow)
+    if queue is not None and workers != 1:
+        raise ValueError("give either --workers or --queue; each machine of a queue runs `hwsim worker`")
+    loaded = load_images(network, data, data_dir, images, labels)
+    with progress("simulating", len(loaded.pixels), "images") as advance:
+        totals = run_batches(network, loaded, engine, batch_size, workers, queue, lambda done: advance(done, ""))
+    if save is not None:
+        save_network(network, save)
+    rows = _layer_rows(network, totals) if layers else [_summary(network, totals, loaded.labels, engine)]
     write(rows, output.value, title=f"{network.name} on the {engine} engine")
 
 
-def load_images(
-    network: "Network", data: str | None, data_dir: Path | None, images: Path | None, labels: Path | None
-) -> "tuple[NDArray[Any], NDArray[Any] | None]":
-    """Return the images and, where they are known, their classes."""
-    if images is not None:
-        if data is not None or data_dir is not None:
-            raise ValueError("give either --images or --data and --data-dir, not both")
-        pixels = _load_npy(images, "biuf")
-        return pixels, None if labels is None else _load_labels(
-            labels, len(pixels), network.shapes[network.output.name][0]
-        )
-    if labels is not None:
-        raise ValueError("--labels belong to --images; a data set brings its own")
-    name = data or network.metadata.get("data")
-    if name is None:
-        raise ValueError(f"network {network.name!r} does not say which data it was made for: give --data or --images")
-    from trainers.data import load_dataset
+def _with_hardware(
+    network: "Network", multiplier: list[str] | None, accumulator_bits: list[str] | None, overflow: str
+) -> "Network":
+    from hwsim.exchange import tables_of, with_accumulators, with_tables
 
-    dataset = load_dataset(str(name), data_dir)
-    return dataset.normalized(dataset.test_images), dataset.test_labels
+    if multiplier:
+        network = with_tables(network, multiplier)
+    for table, names in tables_of(network).items():
+        print(f"{table}: in {len(names)} of {len(network.layers)} layers, {', '.join(names)}", file=sys.stderr)
+    if accumulator_bits:
+        return with_accumulators(network, accumulator_bits, overflow)
+    if overflow != "error":
+        raise ValueError("--overflow belongs to --accumulator-bits")
+    return network
 
 
-def _load_labels(path: Path, count: int, classes: int) -> "NDArray[Any]":
-    labels = _load_npy(path, "iu")
-    if labels.shape != (count,):
-        raise ValueError(f"{path} must hold one label per image, shape ({count},), got {labels.shape}")
-    if count and not (labels.min() >= 0 and labels.max() < classes):
-        raise ValueError(f"{path}: labels must be in 0..{classes - 1}, got {labels.min()}..{labels.max()}")
-    return labels
-
-
-def _load_npy(path: Path, kinds: str) -> "NDArray[Any]":
-    """Return the array in a file, of one of numpy's kinds of numbers."""
-    import numpy as np
-    from numpy.lib.format import read_array
-
-    try:
-        with path.open("rb") as file:
-            array = np.atleast_1d(read_array(file, allow_pickle=False))
-    except ValueError as error:
-        raise ValueError(f"{path} is not a .npy file of numbers: {error}") from error
-    if array.dtype.kind not in kinds:
-        raise ValueError(f"{path} must hold {'integers' if kinds == 'iu' else 'real numbers'}, got {array.dtype}")
-    return array
-
-
-def _summary(network: "Network", result: "Simulation", truth: "NDArray[Any] | None", engine: str) -> "Row":
-    row: dict[str, Any] = {"network": network.name, "engine": engine, "images": len(result.predictions)}
+def _summary(network: "Network", totals: "Totals", truth: "NDArray[Any] | None", engine: str) -> "Row":
+    row: dict[str, Any] = {"network": network.name, "engine": engine, "images": len(totals.predictions)}
     if truth is not None:
-        correct = int((result.predictions == truth).sum())
+        correct = totals.correct(truth)
         row |= {"correct": correct, "accuracy": correct / len(truth)}
-    return row | {"overflows": sum(result.overflows.values())}
+    return row | {"overflows": sum(totals.overflows.values())}
 
 
-def _layer_rows(network: "Network", result: "Simulation") -> "list[Row]":
+def _layer_rows(network: "Network", totals: "Totals") -> "list[Row]":
     return [
         {
             "layer": layer.name,
-            "multiplier": layer.multiplier.name,
+            "multiplier": getattr(layer.multiplier, "label", layer.multiplier.name),
             "accumulator_bits": layer.accumulator.bits,
             "required_bits": layer.required_bits,
             "overflow": layer.accumulator.overflow,
-            "accumulator_overflows": result.overflows.get(layer.name, 0),
-            "path": result.paths[layer.name],
+            "accumulator_overflows": totals.overflows.get(layer.name, 0),
+            "path": totals.paths[layer.name],
         }
         for layer in network.layers
     ]

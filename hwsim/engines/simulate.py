@@ -1,7 +1,7 @@
 """Running a network on images: checks, batches, results."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol
@@ -80,11 +80,9 @@ def simulate(
     Raises:
         ValueError: an unknown engine, or images that are empty, of the wrong shape, or not finite.
     """
-    if engine not in ENGINES:
-        raise unknown_name("engine", engine, ENGINES)
-    pixels = _checked(images, network.input.shape)
+    pixels = checked_images(images, network.input.shape)
     kept = [node.name for node in network.nodes] if trace else [network.output.name]
-    prepared: Engine = import_module(ENGINES[engine]).prepare(network, kept)
+    prepared = prepare_engine(network, engine, kept)
     chunks: dict[str, list[IntArray]] = {name: [] for name in kept}
     overflows: Counter[str] = Counter()
     for batch in _batches(pixels, batch_size):
@@ -99,10 +97,37 @@ def simulate(
     return Simulation(tensors[network.output.name], frac_bits, counts, prepared.paths, tensors if trace else None)
 
 
-def _checked(images: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def prepare_engine(network: Network, engine: str, kept: Collection[str]) -> Engine:
+    """Return an engine that is ready to run batches of images; kept: the nodes whose tensors it returns.
+
+    Raises:
+        ValueError: an unknown engine.
+    """
+    check_engine(engine)
+    prepared: Engine = import_module(ENGINES[engine]).prepare(network, kept)
+    return prepared
+
+
+def check_engine(engine: str) -> None:
+    """Raise a ValueError unless there is an engine of that name."""
+    if engine not in ENGINES:
+        raise unknown_name("engine", engine, ENGINES)
+
+
+def check_shape(found: tuple[int, ...], image: tuple[int, ...]) -> None:
+    """Raise a ValueError unless an array of that shape holds images of that shape, (N, *image)."""
+    if found[1:] != image or not found[0]:
+        raise ValueError(f"images must have shape (N, {', '.join(map(str, image))}) with N > 0, got {found}")
+
+
+def checked_images(images: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return the images as an engine takes them.
+
+    Raises:
+        ValueError: they are empty, of another shape than (N, *shape), or not finite.
+    """
     pixels = np.asarray(images, dtype=np.float64)
-    if pixels.shape[1:] != shape or not len(pixels):
-        raise ValueError(f"images must have shape (N, {', '.join(map(str, shape))}) with N > 0, got {pixels.shape}")
+    check_shape(pixels.shape, shape)
     if not np.isfinite(pixels).all():
         position = tuple(int(i) for i in np.argwhere(~np.isfinite(pixels))[0])
         raise ValueError(f"images must be finite, got {pixels[position]} at index {position}")

@@ -5,16 +5,20 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from hwsim.arithmetic import BoolArray, register_range
+from hwsim.errors import check_integer
 from hwsim.formats import Format, Uniform
 from hwsim.multipliers.factorize import factorize, rank
 from hwsim.multipliers.multiplier import IntArray, Multiplier, Part, Terms
 
 MAX_BITS = 8
+LARGEST = 1 << 30  #: Entries stay below this magnitude.
+MAX_PRODUCT_BITS = 31
 
 
 @dataclass(frozen=True)
@@ -47,21 +51,30 @@ class TableMultiplier(Multiplier):
 
     @classmethod
     def from_table(
-        cls, table: ArrayLike, weight: Format, activation: Uniform, fraction: float = 0.0, label: str = "table"
+        cls,
+        table: ArrayLike,
+        weight: Format,
+        activation: Uniform,
+        fraction: float = 0.0,
+        label: str = "table",
+        product_bits: int | None = None,
     ) -> "TableMultiplier":
         """Return the multiplier of a table, integers of shape (2**weight code bits, 2**activation bits).
 
         Rows and columns are in the order of the bit patterns: of a signed operand, the negative half comes second.
+        product_bits: the width of a product as the circuit declares it, with its sign if the table holds one; entries
+        are checked against it.
 
         Raises:
-            ValueError: another shape, or entries that are not integers of 31 bits.
+            ValueError: another shape, or an entry that is no integer, of more than 31 bits, or beyond its declared
+                width; the message names its row and column, counted from 0 as the codes are.
         """
         products = np.asarray(table)
         shape = (2**weight.code_bits, 2**activation.bits)
         if products.shape != shape:
-            raise ValueError(f"a product table for {weight} and {activation} has shape {shape}, got {products.shape}")
-        if not np.array_equal(products, np.rint(products)) or np.abs(products).max() >= 1 << 30:
-            raise ValueError("a product table holds integers below 2^30")
+            operands = f"{weight.code_bits} x {activation.bits} bits"
+            raise ValueError(f"a product table of {operands} has shape {shape}, got {products.shape}")
+        _check_entries(products, product_bits)
         packed = zlib.compress(products.astype("<i4").tobytes(), 9)
         return cls(weight, activation, base64.b64encode(packed).decode(), fraction, label)
 
@@ -69,7 +82,11 @@ class TableMultiplier(Multiplier):
     def from_function(
         cls, function: Callable[[int, int], int], weight: Uniform, activation: Uniform, label: str = "function"
     ) -> "TableMultiplier":
-        """Return the multiplier whose products are function(weight level, activation level)."""
+        """Return the multiplier whose products are function(weight level, activation level), both Python integers.
+
+        Raises:
+            ValueError: as `from_table`, of what the function returns.
+        """
         levels = [fmt.decode_integers(np.arange(2**fmt.bits)) for fmt in (weight, activation)]
         table = [[function(int(w), int(a)) for a in levels[1]] for w in levels[0]]
         return cls.from_table(table, weight, activation, 0.0, label)
@@ -141,18 +158,39 @@ class TableMultiplier(Multiplier):
         return {"table_read": int(np.size(w_codes))}
 
 
+def _check_entries(products: NDArray[Any], product_bits: int | None) -> None:
+    """Raise a ValueError that names the first entry which is no integer, or is out of range."""
+    if products.dtype.kind not in "biuf":
+        raise ValueError(f"a product table holds integers, got {products.dtype}")
+    _refuse_first(products, ~(products == np.rint(products)), "a product table holds integers")
+    _refuse_first(products, np.abs(products.astype(np.float64)) >= LARGEST, "a product table holds integers below 2^30")
+    if product_bits is not None:
+        check_integer("product bits", product_bits, 1, MAX_PRODUCT_BITS)
+        low, high = register_range(product_bits) if products.min() < 0 else (0, (1 << product_bits) - 1)
+        rule = f"an entry is beyond its declared width of {product_bits} bits, {low}..{high}"
+        _refuse_first(products, (products < low) | (products > high), rule)
+
+
+def _refuse_first(products: NDArray[Any], wrong: BoolArray, rule: str) -> None:
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise ValueError(f"{rule}, got {products[row, column]} in row {row}, column {column}")
+
+
 @dataclass(frozen=True)
 class ErrorStatistics:
     """How far a multiplier's products are from the exact ones, over all pairs of used codes, in product LSBs.
 
     mean: of |error|; worst: largest |error|; bias: mean of the error; relative: mean of |error| / |exact| where the
-    exact product is not 0 (MRED, Liang et al., IEEE Trans. Comput. 62(9), 2013).
+    exact product is not 0 (MRED); rate: share of the pairs whose product is not exact (Liang, Han and Lombardi, IEEE
+    Trans. Comput. 62(9), 2013).
     """
 
     mean: float
     worst: float
     bias: float
     relative: float
+    rate: float
 
 
 def error_statistics(multiplier: Multiplier) -> ErrorStatistics:
@@ -162,4 +200,7 @@ def error_statistics(multiplier: Multiplier) -> ErrorStatistics:
     error = multiplier.table()[weights][:, activations] - exact
     some = exact != 0
     relative = float(np.abs(error[some] / exact[some]).mean()) if some.any() else 0.0
-    return ErrorStatistics(float(np.abs(error).mean()), float(np.abs(error).max()), float(error.mean()), relative)
+    distance = np.abs(error)
+    return ErrorStatistics(
+        float(distance.mean()), float(distance.max()), float(error.mean()), relative, float((distance > 0).mean())
+    )

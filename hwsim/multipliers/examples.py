@@ -5,6 +5,8 @@ Each takes two magnitudes and the operands' width in bits, which places the cuts
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 
 from hwsim.errors import unknown_name
 from hwsim.formats import Uniform
@@ -60,15 +62,40 @@ def _leading(x: int, kept: int) -> int:
     return x if dropped <= 0 else ((x >> dropped) | 1) << dropped
 
 
-#: Construction of each example, from two magnitudes and the width of the operands.
-EXAMPLES: dict[str, Callable[[int, int, int], int]] = {
-    "truncated": truncated,
-    "mitchell": mitchell,
-    "drum": drum,
-    "broken_array": broken_array,
+@dataclass(frozen=True)
+class Example:
+    """A construction of products, from two magnitudes and the width of the operands, in words, and where it is from."""
+
+    product: Callable[[int, int, int], int]
+    construction: str
+    source: str
+
+
+EXAMPLES = {
+    "truncated": Example(
+        truncated,
+        "partial products in columns below bits - 1 are left out",
+        "Schulte and Swartzlander, VLSI Signal Processing VI, 1993",
+    ),
+    "mitchell": Example(
+        mitchell,
+        "logarithms as straight lines between powers of two, rounded down",
+        "Mitchell, IRE Trans. Electronic Computers EC-11(4), 1962",
+    ),
+    "drum": Example(
+        drum,
+        "bits // 2 leading bits of each operand, the last of them set where bits are dropped",
+        "Hashemi, Bahar and Reda, ICCAD 2015",
+    ),
+    "broken_array": Example(
+        broken_array,
+        "cells in rows below bits // 4 and in columns below bits * 3 // 4 are left out",
+        "Mahdiani et al., IEEE Trans. Circuits Syst. I 57(4), 2010",
+    ),
 }
 
 
+@lru_cache(maxsize=64)
 def example(name: str, weight: Uniform, activation: Uniform) -> TableMultiplier:
     """Return an example as a multiplier for these operands, cut for the wider one.
 
@@ -77,7 +104,7 @@ def example(name: str, weight: Uniform, activation: Uniform) -> TableMultiplier:
     """
     if name not in EXAMPLES:
         raise unknown_name("example multiplier", name, EXAMPLES)
-    bits, magnitudes = max(weight.bits, activation.bits), EXAMPLES[name]
+    bits, magnitudes = max(weight.bits, activation.bits), EXAMPLES[name].product
 
     def product(x: int, y: int) -> int:
         return magnitudes(abs(x), abs(y), bits) * (-1 if (x < 0) != (y < 0) else 1)
