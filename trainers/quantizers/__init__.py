@@ -4,6 +4,7 @@ from inspect import signature
 from typing import Any
 
 from hwsim.errors import unknown_name
+from trainers.quantizers.apot import ApotQuantizer
 from trainers.quantizers.asq import AsqQuantizer
 from trainers.quantizers.base import ROLES, Quantizer
 from trainers.quantizers.inq import InqQuantizer
@@ -21,6 +22,7 @@ QUANTIZERS: dict[str, type[Quantizer]] = {
     "asq": AsqQuantizer,
     "qil": QilQuantizer,
     "inq": InqQuantizer,
+    "apot": ApotQuantizer,
 }
 
 COMMON = ("role", "bits", "signed", "channels", "in_channels")  #: What the constructor of every method takes.
