@@ -7,16 +7,28 @@ from hwsim.errors import unknown_name
 from trainers.quantizers.apot import ApotQuantizer
 from trainers.quantizers.asq import AsqQuantizer
 from trainers.quantizers.base import ROLES, Quantizer
+from trainers.quantizers.dorefa import DorefaQuantizer
+from trainers.quantizers.dsq import DsqQuantizer
+from trainers.quantizers.faq import FaqQuantizer
 from trainers.quantizers.inq import InqQuantizer
 from trainers.quantizers.lsq import LsqQuantizer
+from trainers.quantizers.lsq_plus import LsqPlusQuantizer
+from trainers.quantizers.pact import PactQuantizer
 from trainers.quantizers.post import PostQuantizer
 from trainers.quantizers.pot import PotQuantizer
 from trainers.quantizers.qil import QilQuantizer
+from trainers.quantizers.sawb import SawbQuantizer
 
 __all__ = ["ALIASES", "QUANTIZERS", "ROLES", "Quantizer", "find_method", "make_quantizer", "method_options"]
 
 QUANTIZERS: dict[str, type[Quantizer]] = {
     "lsq": LsqQuantizer,
+    "lsq_plus": LsqPlusQuantizer,
+    "dorefa": DorefaQuantizer,
+    "pact": PactQuantizer,
+    "sawb": SawbQuantizer,
+    "dsq": DsqQuantizer,
+    "faq": FaqQuantizer,
     "pot": PotQuantizer,
     "post": PostQuantizer,
     "asq": AsqQuantizer,

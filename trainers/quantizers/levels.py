@@ -9,8 +9,6 @@ normalisation, as in the code of ASQ + POST (arXiv:2504.17263).
 import math
 from typing import ClassVar
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from hwsim.formats import make_format
@@ -26,8 +24,6 @@ class LevelQuantizer(StepQuantizer):
 
     roles: ClassVar[tuple[str, ...]] = ("weights",)
     family: ClassVar[str]  #: The format's name in `hwsim.formats.FORMATS`.
-
-    threshold_table: Tensor
 
     def __init__(
         self,
@@ -45,8 +41,6 @@ class LevelQuantizer(StepQuantizer):
             raise ValueError(f"{self.family} levels are signed, unsigned ones were asked for")
         fmt = make_format(self.family, bits, exponents=exponents, extended=extended)
         super().__init__(fmt, role, bits, channels=channels)
-        thresholds = np.asarray(fmt.thresholds_as(np.float32), np.float32)
-        self.register_buffer("threshold_table", torch.from_numpy(thresholds), persistent=False)
 
     def initial_scale(self, x: Tensor) -> Tensor:
         """Return the 0.99 quantile of |x|, interpolated, of the tensor or of each output channel."""
@@ -57,7 +51,3 @@ class LevelQuantizer(StepQuantizer):
         factor = 1 / math.sqrt(max(x.numel() // self.step.numel(), 1))
         ends = (self.format.min_level, self.format.max_level)
         return round_to_level(x, self.step, self.threshold_table, self.level_table, ends, factor)
-
-    def rank(self, ratio: Tensor) -> Tensor:
-        """Return how many thresholds do not exceed the ratio."""
-        return torch.bucketize(ratio, self.threshold_table, right=True)

@@ -1,6 +1,7 @@
-"""What methods with fixed levels and one learned scale share."""
+"""What methods with fixed levels and one scale share."""
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -11,19 +12,28 @@ from trainers.quantizers.base import Quantizer, positive
 
 
 class StepQuantizer(Quantizer):
-    """Levels of a fixed format times a learned scale (`step`); a subclass says how the scale starts."""
+    """Levels of a fixed format times one scale (`step`), learned or not; a subclass says how the scale starts."""
 
-    step: nn.Parameter
+    learns_step: ClassVar[bool] = True  #: Whether `step` is a parameter; otherwise it is a buffer that the method sets.
+
+    step: Tensor
     level_table: Tensor
     code_table: Tensor
+    threshold_table: Tensor
 
     def __init__(self, fmt: Format, role: str, bits: int, *, signed: bool = True, channels: int | None = None) -> None:
         """Take the format besides what every quantizer takes."""
         super().__init__(role, bits, signed=signed, channels=channels)
         self._format = fmt
-        self.step = nn.Parameter(torch.ones(() if channels is None else channels))
+        step = torch.ones(() if channels is None else channels)
+        if self.learns_step:
+            self.step = nn.Parameter(step)
+        else:
+            self.register_buffer("step", step)
         levels = fmt.levels[fmt.codes].astype(np.float32)
         self.register_buffer("level_table", torch.from_numpy(levels), persistent=False)
+        thresholds = np.asarray(fmt.thresholds_as(np.float32), np.float32)
+        self.register_buffer("threshold_table", torch.from_numpy(thresholds), persistent=False)
         self.register_buffer("code_table", torch.from_numpy(fmt.codes.copy()), persistent=False)
 
     @property
@@ -44,6 +54,10 @@ class StepQuantizer(Quantizer):
         """Start the scale from calibration data; where they tell nothing it is 1."""
         start = self.initial_scale(x).reshape(self.step.shape)
         self.step.copy_(torch.where(start > 0, start, torch.ones_like(start)))
+
+    def rank(self, ratio: Tensor) -> Tensor:
+        """Return how many thresholds do not exceed the ratio."""
+        return torch.bucketize(ratio, self.threshold_table, right=True)
 
     @torch.no_grad()
     def codes(self, x: Tensor) -> Tensor:
