@@ -86,6 +86,11 @@ def bits_for(low: int, high: int) -> int:
     return 1 + max(high.bit_length() if high >= 0 else (~high).bit_length(), (~low).bit_length() if low < 0 else 0)
 
 
+def register_bits(low: int, high: int) -> int:
+    """Return the bits of a register for low .. high: two's complement if low is negative, otherwise unsigned."""
+    return bits_for(low, high) if low < 0 else high.bit_length()
+
+
 def largest_magnitude(x: IntArray) -> int:
     """Return the largest |x|, 0 if x is empty."""
     return max(-int(x.min()), int(x.max()), 0) if x.size else 0

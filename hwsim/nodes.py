@@ -12,7 +12,7 @@ import numpy as np
 
 from hwsim.accumulator import Accumulator, partial_sum_range, required_bits
 from hwsim.arithmetic import IntArray, Requantizer, register_range
-from hwsim.formats import Uniform
+from hwsim.formats import IntegerFormat
 from hwsim.multipliers import Multiplier
 from hwsim.shapes import check_channels, image_shape, weight_shape, window_positions
 
@@ -60,7 +60,7 @@ class Input(Node):
 class Quantize(Node):
     """Fixed point to codes: the level clip(requantize(x), lowest, highest), as a bit pattern of a uniform format."""
 
-    format: Uniform = field(kw_only=True)
+    format: IntegerFormat = field(kw_only=True)
     requantizer: Requantizer = field(kw_only=True)
 
     produces: ClassVar[str] = "codes"

@@ -182,9 +182,9 @@ def as_decimal(value: Exact) -> Decimal:
 def product_square(multiplier: Multiplier, w_code: int, a_code: int) -> int:
     """Return (weight level x activation level / unit)^2, an integer for every circuit."""
     weight, activation = multiplier.weight, multiplier.activation
-    a = uniform_integer(activation, a_code)
-    if isinstance(weight, Uniform):
-        return (uniform_integer(weight, w_code) * a) ** 2
+    a = integer_level(activation, a_code)
+    if isinstance(weight, IntegerFormat):
+        return (integer_level(weight, w_code) * a) ** 2
     assert isinstance(weight, PowerOfTwo | PowerOfSqrtTwo)
     sign, field = sign_and_field(weight, w_code)
     if sign == 0:
@@ -198,8 +198,8 @@ def product_square(multiplier: Multiplier, w_code: int, a_code: int) -> int:
 def product_sign(multiplier: Multiplier, w_code: int, a_code: int) -> int:
     """Return the sign of the product, 0 where the weight is zero or unused."""
     weight = multiplier.weight
-    w = uniform_integer(weight, w_code) if isinstance(weight, Uniform) else sign_and_field(weight, w_code)[0]  # type: ignore[arg-type]
-    return -1 if w * uniform_integer(multiplier.activation, a_code) < 0 else 1
+    w = integer_level(weight, w_code) if isinstance(weight, IntegerFormat) else sign_and_field(weight, w_code)[0]  # type: ignore[arg-type]
+    return -1 if w * integer_level(multiplier.activation, a_code) < 0 else 1
 
 
 def rounded_root(square: int) -> int:
@@ -214,6 +214,6 @@ def exact_product(multiplier: Multiplier, w_code: int, a_code: int) -> int:
     if isinstance(multiplier, LookupTableMultiplier) and multiplier.layout == LAYOUTS[0]:
         field = sign_and_field(multiplier.weight, w_code)[1]
         if field and field % 2 == 0:
-            a = uniform_integer(multiplier.activation, a_code)
+            a = integer_level(multiplier.activation, a_code)
             return sign * rounded_root(2 * a * a << 2 * multiplier.fraction_bits) << (field - 2) // 2
     return sign * rounded_root(product_square(multiplier, w_code, a_code))

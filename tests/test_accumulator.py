@@ -35,9 +35,7 @@ def weights_of(multiplier: Multiplier, seed: int) -> np.ndarray[Any, np.dtype[np
 def reachable(multiplier: Multiplier, weights: list[int]) -> tuple[int, int]:
     """Return the lowest and highest partial sum over all activations, all orders and all prefixes."""
     lowest = highest = 0
-    for activations in itertools.product(range(2**multiplier.activation.bits), repeat=len(weights)):
-        if 2 ** (multiplier.activation.bits - 1) in activations and multiplier.activation.narrow:
-            continue
+    for activations in itertools.product(multiplier.activation.codes.tolist(), repeat=len(weights)):
         products = [exact_product(multiplier, w, a) for w, a in zip(weights, activations, strict=True)]
         for order in itertools.permutations(products):
             sums = list(itertools.accumulate(order))

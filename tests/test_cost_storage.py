@@ -167,8 +167,9 @@ def test_layers_can_be_overridden() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"weights": "apot"}, "unknown weight format 'apot'; did you mean 'pot'"),
+        ({"weights": "pott"}, "unknown weight format 'pott'; did you mean 'pot'"),
         ({"weights": "uniform", "exponents": 3}, "uniform weights have neither exponents"),
+        ({"weights": "apot", "extended": True}, "apot weights have neither exponents"),
         ({"weights": "pot", "bits": 8}, "at most exponents=.* fit"),
         ({"bits": 0}, "bits must be"),
     ],

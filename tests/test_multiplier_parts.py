@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +15,15 @@ from exact_values import (
     used_magnitudes,
 )
 
-from hwsim.formats import Format, PowerOfSqrtTwo, PowerOfTwo, Uniform
+from hwsim.formats import Apot, Codebook, Format, Offset, PowerOfSqrtTwo, PowerOfTwo, Uniform
 from hwsim.multipliers import (
     MULTIPLIERS,
     ArrayMultiplier,
+    CodebookMultiplier,
     LookupTableMultiplier,
     Multiplier,
     Part,
+    ShiftAddMultiplier,
     ShiftMultiplier,
     multiplier_for,
     multiplier_from_dict,
@@ -29,16 +33,28 @@ from hwsim.multipliers import (
 @every_small
 def test_operations_count_what_each_code_costs(multiplier: Multiplier) -> None:
     codes = np.resize(multiplier.weight.codes, (3, 7, 2))
-    if isinstance(multiplier, ArrayMultiplier):
-        assert multiplier.operations(codes) == {"multiply": 42}
-    elif isinstance(multiplier, ShiftMultiplier):
-        assert multiplier.operations(codes) == {"shift": 42}
-    else:
-        assert isinstance(multiplier, LookupTableMultiplier)
-        fields = [sign_and_field(multiplier.weight, int(code))[1] for code in codes.flat]
-        reads = sum(field > 0 and field % 2 == 0 for field in fields)
-        shifts = 42 if multiplier.layout == "shared" else 42 - reads
-        assert multiplier.operations(codes) == {"shift": shifts, "table_read": reads}
+    expected = Counter(product_operations(multiplier, [int(code) for code in codes.flat]))
+    decoded = [multiplier.activation, multiplier.weight][: 1 + isinstance(multiplier, CodebookMultiplier)]
+    for fmt in decoded:
+        expected["table_read"] += 42 * isinstance(fmt, Codebook)
+        expected["add"] += 42 * (isinstance(fmt, Offset) and fmt.zero_point > 0)
+    assert +Counter(multiplier.operations(codes)) == +expected
+
+
+def product_operations(multiplier: Multiplier, codes: list[int]) -> dict[str, int]:
+    """Return the operations of the products alone, their operands decoded."""
+    match multiplier:
+        case ArrayMultiplier() | CodebookMultiplier():
+            return {"multiply": len(codes)}
+        case ShiftMultiplier():
+            return {"shift": len(codes)}
+        case ShiftAddMultiplier():
+            two_bits, one_bit = divmod(multiplier.weight.bits - multiplier.weight.signed, 2)
+            return {"shift": two_bits * len(codes), "add": (two_bits + one_bit - 1) * len(codes)}
+    assert isinstance(multiplier, LookupTableMultiplier)
+    fields = [sign_and_field(multiplier.weight, code)[1] for code in codes]
+    reads = sum(field > 0 and field % 2 == 0 for field in fields)
+    return {"shift": len(codes) if multiplier.layout == "shared" else len(codes) - reads, "table_read": reads}
 
 
 @every_small
@@ -60,19 +76,27 @@ def test_operations_of_single_codes() -> None:
 
 @every_small
 def test_table_size_is_that_of_the_stored_columns(multiplier: Multiplier) -> None:
+    decoders = [multiplier.activation, multiplier.weight][: 1 + isinstance(multiplier, CodebookMultiplier)]
+    books = [(len(fmt.integers), width(fmt.integers)) for fmt in decoders if isinstance(fmt, Codebook)]
+    decoding = sum(entries for entries, _ in books), sum(entries * bits for entries, bits in books)
     if not isinstance(multiplier, LookupTableMultiplier):
-        assert multiplier.table_entries == multiplier.table_bits == 0
+        assert (multiplier.table_entries, multiplier.table_bits) == decoding
+        assert multiplier.read_bits == max((bits for _, bits in books), default=0)
         return
     odd = [field for field in range(1, used_magnitudes(multiplier.weight) + 1) if field % 2 == 0]
     stored = odd if multiplier.layout == "full" else odd[:1]
     entries = [[exact_product(multiplier, field, a) for a in all_codes(multiplier.activation)] for field in stored]
     assert multiplier.columns.tolist() == entries
-    assert multiplier.table_entries == len(stored) * 2**multiplier.activation.bits
+    assert multiplier.table_entries == len(stored) * 2**multiplier.activation.bits + decoding[0]
     flat = [entry for column in entries for entry in column]
-    signed = any(entry < 0 for entry in flat)
-    low, high = min(flat, default=0), max(flat, default=0)
-    width = next(n for n in range(1, 65) if (-(2 ** (n - 1)) <= low and high < 2 ** (n - 1) if signed else high < 2**n))
-    assert multiplier.table_bits == multiplier.table_entries * width
+    assert multiplier.table_bits == len(flat) * width(flat) + decoding[1]
+    assert multiplier.read_bits == max(width(flat) if flat else 0, *(bits for _, bits in books), 0)
+
+
+def width(integers: Sequence[int]) -> int:
+    """Return the bits of a word that holds each of these, with a sign if one is negative."""
+    low, high = min(integers, default=0), max(integers, default=0)
+    return next(n for n in range(65) if (-(2 ** (n - 1)) <= low and high < 2 ** (n - 1) if low < 0 else high < 2**n))
 
 
 def test_our_3_bit_table_stores_only_the_odd_exponents_of_the_papers_8_by_4() -> None:
@@ -111,6 +135,23 @@ def test_parts_are_the_circuits_blocks() -> None:
     # e in 0 .. 3: shared shifts by 0 or 1, full by 0 or 1
     assert LookupTableMultiplier(PowerOfSqrtTwo(4, 4), unsigned, 0, "shared").parts()[1].quantity == 2
     assert LookupTableMultiplier(PowerOfSqrtTwo(4, 4), unsigned, 0, "full").parts()[1].quantity == 1
+    # two terms of two bits and one of one bit, levels up to 2^6 + 2^5 + 2^2, products up to 1500
+    assert ShiftAddMultiplier(Apot(6), unsigned).parts() == (
+        Part("shifter_stage", 4, 12),
+        Part("and_gate", 3, 12),
+        Part("adder", 2, 12),
+        Part("negate", 1, 12),
+    )
+    # levels -3 .. 12 in 5 bits; 0 .. 7 in 3 bits, three of them; three digits of each of two terms
+    assert ArrayMultiplier(Uniform(3), Offset(4, 3)).parts()[0] == Part("adder", 1, 5)
+    assert ArrayMultiplier(Uniform(3), Offset(4, 0)).parts() == ArrayMultiplier(Uniform(3), unsigned).parts()
+    assert ShiftMultiplier(PowerOfTwo(3), Codebook(2, (0, 1, 7))).parts()[0] == Part("table_entry", 3, 3)
+    assert CodebookMultiplier(Codebook(2, (0, 1, 7)), Apot(4, signed=False)).parts() == (
+        Part("table_entry", 3, 3),
+        Part("and_gate", 6, 1),
+        Part("and_gate", 18, 1),
+        Part("adder", 2, 6),
+    )
     assert LookupTableMultiplier(PowerOfSqrtTwo(4, 1), unsigned, 0, "full").parts() == (
         Part("table_entry", 0, 0),
         Part("shifter_stage", 0, 5),
@@ -129,6 +170,7 @@ def test_dict_round_trip_through_json(multiplier: Multiplier) -> None:
 
 def test_multipliers_are_values() -> None:
     assert len(set(SMALL)) == len(SMALL)
+    assert {multiplier.name for multiplier in SMALL} == set(MULTIPLIERS)
     assert multiplier_for(PowerOfSqrtTwo(4), Uniform(4)) == LookupTableMultiplier(
         PowerOfSqrtTwo(4), Uniform(4), 6, "shared"
     )
@@ -138,11 +180,27 @@ def build(name: str, **options: Any) -> Multiplier:
     return MULTIPLIERS[name](**options)
 
 
+DEFAULTS = {
+    "array": (Uniform(4), Uniform(4)),
+    "shift": (PowerOfTwo(4), Uniform(4)),
+    "table": (PowerOfSqrtTwo(4), Uniform(4)),
+    "shift_add": (Apot(4), Uniform(4)),
+    "codebook": (Codebook(1, (0, 1)), Uniform(4)),
+}
+
 REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     ("shift", {"weight": Uniform(4)}, "the shift multiplier takes pot weights, got Uniform(bits=4"),
     ("array", {"weight": PowerOfTwo(4)}, "the array multiplier takes uniform weights, got PowerOfTwo("),
     ("table", {"weight": PowerOfTwo(4)}, "the table multiplier takes post weights, got PowerOfTwo("),
-    ("array", {"weight": Uniform(4), "activation": PowerOfTwo(4)}, "the array multiplier takes uniform activations"),
+    ("array", {"activation": Apot(4)}, "the array multiplier takes uniform or offset activations, got Apot("),
+    ("shift_add", {"weight": Codebook(1, (0, 1))}, "the shift_add multiplier takes apot weights, got Codebook("),
+    ("codebook", {"weight": PowerOfTwo(4)}, "the codebook multiplier takes integer-level weights, got PowerOfTwo("),
+    ("shift", {"activation": PowerOfTwo(4)}, "the shift multiplier takes integer-level activations, got PowerOfTwo("),
+    (
+        "shift",
+        {"weight": PowerOfTwo(8, 60), "activation": Codebook(1, (0, 255))},
+        "8-bit pot with 60 exponents makes products of 67 bits with 8-bit activations, more than 62",
+    ),
     ("table", {"weight": PowerOfSqrtTwo(4), "fraction_bits": -1}, "fraction_bits must be an integer in 0..12, got -1"),
     ("table", {"weight": PowerOfSqrtTwo(4), "fraction_bits": 13}, "fraction_bits must be an integer in 0..12, got 13"),
     (
@@ -169,7 +227,7 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
 @pytest.mark.parametrize(("name", "options", "message"), REFUSALS)
 def test_refusals_name_the_rule_and_the_value(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        build(name, **({"activation": Uniform(4)} | options))
+        build(name, **(dict(zip(("weight", "activation"), DEFAULTS[name], strict=True)) | options))
 
 
 def test_the_stated_number_of_exponents_fits() -> None:
@@ -188,7 +246,7 @@ def test_multiplier_for_refuses_a_format_without_a_circuit() -> None:
         def levels(self) -> np.ndarray[Any, np.dtype[np.float64]]:
             return np.zeros(16)
 
-    with pytest.raises(ValueError, match=r"no multiplier takes .*Strange\(bits=4\)"):
+    with pytest.raises(ValueError, match=r"no multiplier takes .*Strange\(bits=4\) weights with Uniform"):
         multiplier_for(Strange(4), Uniform(4))
 
 

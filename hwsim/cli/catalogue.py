@@ -66,8 +66,9 @@ def multipliers(
     """List the multiplier circuits, or measure product tables: widths, rank, errors over all pairs of operands.
 
     Errors are in units of the product's last bit. Activations are
-    unsigned unless a table's are said to be signed. Examples and functions
-    are measured at each of --bits; a file's size says its own.
+    unsigned unless a table's are said to be signed; a codebook holds the odd
+    integers. Examples and functions are measured at each of --bits; a file's
+    size says its own.
 
     Example: hwsim multipliers drum mytable.npy --bits 4 --format csv
     """
@@ -112,7 +113,7 @@ def _capped(bits: int, exponents: int | None, extended: bool = False) -> int | N
 
 
 def _multipliers(bits: int, act_bits: int, exponents: int | None, fraction_bits: int) -> "Iterator[Multiplier]":
-    from hwsim.formats import PowerOfSqrtTwo, PowerOfTwo, Uniform
+    from hwsim.formats import Apot, Codebook, PowerOfSqrtTwo, PowerOfTwo, Uniform
     from hwsim.multipliers import LAYOUTS, multiplier_for
 
     activation, used = Uniform(act_bits, signed=False), _capped(bits, exponents)
@@ -120,6 +121,8 @@ def _multipliers(bits: int, act_bits: int, exponents: int | None, fraction_bits:
     yield multiplier_for(PowerOfTwo(bits, used), activation)
     for layout in LAYOUTS:
         yield multiplier_for(PowerOfSqrtTwo(bits, used), activation, fraction_bits, layout)
+    yield multiplier_for(Apot(bits), activation)
+    yield multiplier_for(Codebook(bits, tuple(range(1 - 2**bits, 2**bits, 2))), activation)
 
 
 def _format_row(fmt: "Format") -> "Row":

@@ -20,7 +20,7 @@ NetworkArgument = Annotated[
     ),
 ]
 WeightsOption = Annotated[
-    str | None, typer.Option(help="Weights: uniform, pot, post; several with commas. Default: as the file says.")
+    str | None, typer.Option(help="Weights: uniform, pot, post, apot; several with commas. Default: as the file says.")
 ]
 BitsListOption = Annotated[str | None, typer.Option("--bits", help="Weight bits, one design each.", metavar="B,B,...")]
 ActBitsOption = Annotated[
@@ -60,8 +60,8 @@ def designs(
             raise ValueError(f"a precision begins with --bits; without it {names} would have no effect")
         return {workload.name: workload}
     families = parse_names(weights or "uniform", "--weights")
-    if exponents is not None and families == ["uniform"]:
-        raise ValueError("--exponents belongs to pot and post weights; uniform ones have none")
+    if exponents is not None and not {"pot", "post"} & set(families):
+        raise ValueError("--exponents belongs to pot and post weights; the others have none")
     outer = (
         None if first_last == "same" else Precision("uniform", parse_width(first_last or "8", option="--first-last"))
     )

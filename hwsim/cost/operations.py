@@ -90,12 +90,13 @@ def _products(layer: Layer) -> Iterator[Operation]:
 def _product(
     multiplier: Multiplier, kind: str, count: int | Fraction, activation_bits: int, weight_bits: int
 ) -> Operation:
-    if kind == "table_read":
-        width = multiplier.table_bits // max(multiplier.table_entries, 1)
-        return Operation("products", kind, count, width, activation_bits)
-    if kind == "shift":
-        return Operation("products", kind, count, multiplier.product_bits, weight_bits)
-    return Operation("products", kind, count, activation_bits, weight_bits)
+    widths = {
+        "table_read": (multiplier.read_bits, activation_bits),
+        "shift": (multiplier.product_bits, weight_bits),
+        "add": (multiplier.add_bits, multiplier.add_bits),
+        "multiply": multiplier.operand_bits,
+    }
+    return Operation("products", kind, count, *widths[kind])
 
 
 def _sums(layer: Layer) -> Iterator[Operation]:

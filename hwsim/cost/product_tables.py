@@ -1,21 +1,24 @@
 """Product tables: how large the look-up tables of POST multipliers are, as ROM, and how exact."""
 
 from collections.abc import Iterable, Iterator
+from typing import TypeGuard
 
 from hwsim.cost.constants import constant
 from hwsim.cost.table import NETWORK, CostTable, Entry
 from hwsim.formats import PowerOfSqrtTwo, Uniform
-from hwsim.multipliers import LAYOUTS, LookupTableMultiplier
+from hwsim.multipliers import LAYOUTS, LookupTableMultiplier, Multiplier, TableMultiplier
 from hwsim.workload import Workload
 
 ASQ = "ASQ, arXiv:2504.17263, section 3.3.1"
 
 
 def table_bits(workload: Workload) -> CostTable:
-    """Return entries and bits of every distinct product table of the network; layers with one multiplier share it."""
+    """Return entries and bits of the tables of every distinct multiplier of the network, which its layers share.
+
+    POST multipliers read products, multipliers of codebooks read levels.
+    """
     circuits = dict.fromkeys(layer.multiplier for layer in workload.mac_layers)
-    tables = [circuit for circuit in circuits if isinstance(circuit, LookupTableMultiplier)]
-    return CostTable(tuple(entry for circuit in tables for entry in _sizes(circuit)))
+    return CostTable(tuple(entry for circuit in circuits if _has_table(circuit) for entry in _sizes(circuit)))
 
 
 def product_tables(
@@ -51,25 +54,28 @@ def table_error(
     return CostTable(tuple(entry for circuit in circuits for entry in _error(circuit)))
 
 
-def _name(circuit: LookupTableMultiplier) -> str:
-    return f"{circuit.weight.bits}x{circuit.activation.bits} bits, {circuit.fraction_bits} fraction bits"
+def _has_table(circuit: Multiplier | None) -> TypeGuard[Multiplier]:
+    if circuit is None or isinstance(circuit, TableMultiplier):  # a table of one's own need not be a memory
+        return False
+    return isinstance(circuit, LookupTableMultiplier) or bool(circuit.roms)
 
 
-def _width(circuit: LookupTableMultiplier) -> int:
-    return circuit.table_bits // max(circuit.table_entries, 1)
+def _name(circuit: Multiplier) -> str:
+    widths = f"{circuit.weight.bits}x{circuit.activation.bits} bits"
+    return f"{widths}, {circuit.fraction_bits} fraction bits" if isinstance(circuit, LookupTableMultiplier) else widths
 
 
-def _sizes(circuit: LookupTableMultiplier) -> Iterator[Entry]:
+def _sizes(circuit: Multiplier) -> Iterator[Entry]:
     yield _entry(circuit, "table_entries", circuit.table_entries, "entry")
     yield _entry(circuit, "table_bits", circuit.table_bits, "bit")
 
 
 def _rom(circuit: LookupTableMultiplier) -> Iterator[Entry]:
     """Yield what stores the table: its words in FPGA look-up tables, or in block memories."""
-    yield _entry(circuit, "table_width", _width(circuit), "bit/entry")
+    yield _entry(circuit, "table_width", circuit.read_bits, "bit/entry")
     for kind in ("lut6_rom", "bram18"):
         depth, width = constant("fpga7", f"{kind}_words"), constant("fpga7", f"{kind}_width")
-        blocks = -(-circuit.table_entries // int(depth.value)) * -(-_width(circuit) // int(width.value))
+        blocks = -(-circuit.table_entries // int(depth.value)) * -(-circuit.read_bits // int(width.value))
         yield _entry(circuit, kind, blocks, "block", depth.source)
 
 
@@ -85,5 +91,6 @@ def _paper(circuit: LookupTableMultiplier) -> Entry:
     return Entry(NETWORK, _name(circuit), "table_entries", entries, "entry", "paper layout", ASQ)
 
 
-def _entry(circuit: LookupTableMultiplier, quantity: str, value: float, unit: str, source: str = ASQ) -> Entry:
-    return Entry(NETWORK, _name(circuit), quantity, value, unit, f"{circuit.layout} layout", source)
+def _entry(circuit: Multiplier, quantity: str, value: float, unit: str, source: str = ASQ) -> Entry:
+    layout = f"{circuit.layout} layout" if isinstance(circuit, LookupTableMultiplier) else "decoded levels"
+    return Entry(NETWORK, _name(circuit), quantity, value, unit, layout, source)

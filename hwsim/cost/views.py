@@ -7,7 +7,7 @@ from typing import Any
 from hwsim.cost.table import NETWORK, CostTable, Entry, columns
 from hwsim.output import Value
 from hwsim.workload import Workload
-from hwsim.workloads.quantized import Precision, quantized
+from hwsim.workloads.quantized import FAMILIES, Precision, quantized
 
 Rows = list[dict[str, Value]]
 
@@ -85,8 +85,10 @@ def _named_by_part(table: CostTable) -> CostTable:
 
 def _known(weights: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what belongs to formats that are not this one."""
-    foreign = {"uniform": ("exponents", "extended", "fraction_bits", "layout"), "pot": ("fraction_bits", "layout")}
-    return {name: value for name, value in options.items() if name not in foreign.get(weights, ())}
+    foreign = set() if weights == "post" else {"fraction_bits", "layout"}
+    if not FAMILIES.get(weights, True):
+        foreign |= {"exponents", "extended"}
+    return {name: value for name, value in options.items() if name not in foreign}
 
 
 def _without(entry: Entry, *fields: str) -> dict[str, Value]:

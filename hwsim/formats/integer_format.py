@@ -3,16 +3,20 @@
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hwsim.arithmetic import register_bits
 from hwsim.formats.format import CodeArray, Format, read_only
 
 
 @dataclass(frozen=True)
 class IntegerFormat(Format):
     """A format whose levels are integers; a subclass says which."""
+
+    name: ClassVar[str] = "integer-level"
 
     @cached_property
     @abstractmethod
@@ -23,6 +27,11 @@ class IntegerFormat(Format):
     @abstractmethod
     def used(self) -> NDArray[np.bool_]:
         """Whether each code names a level, shape (2**code_bits,)."""
+
+    @cached_property
+    def level_bits(self) -> int:
+        """Width of a register for any level: two's complement if one is negative, otherwise unsigned."""
+        return register_bits(int(self.integer_levels.min()), int(self.integer_levels.max()))
 
     @cached_property
     def levels(self) -> NDArray[np.float64]:

@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from hwsim.arithmetic import BoolArray, register_range
 from hwsim.errors import check_integer
-from hwsim.formats import Format, Uniform
+from hwsim.formats import Format, IntegerFormat
 from hwsim.multipliers.factorize import factorize, rank
-from hwsim.multipliers.multiplier import IntArray, Multiplier, Part, Terms
+from hwsim.multipliers.multiplier import IntArray, Multiplier, Terms
+from hwsim.multipliers.parts import Operations, Part, Rom
 
 MAX_BITS = 8
 LARGEST = 1 << 30  #: Entries stay below this magnitude.
@@ -37,16 +38,16 @@ class TableMultiplier(Multiplier):
     label: str = "table"
 
     name: ClassVar[str] = "custom"
-    weight_format: ClassVar[type[Format]] = Format  # type: ignore[type-abstract]  # any of them
+    weight_formats: ClassVar[tuple[type[Format], ...]] = (Format,)  # any of them
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if max(self.weight.code_bits, self.activation.bits) > MAX_BITS:
+        if max(self.weight.code_bits, self.activation.code_bits) > MAX_BITS:
             raise ValueError(
                 f"a product table takes operands of at most {MAX_BITS} bits, "
-                f"got {self.weight.code_bits} and {self.activation.bits}"
+                f"got {self.weight.code_bits} and {self.activation.code_bits}"
             )
-        if self._decoded.size != 2 ** (self.weight.code_bits + self.activation.bits):
+        if self._decoded.size != 2 ** (self.weight.code_bits + self.activation.code_bits):
             raise ValueError(f"a product table for {self.weight} and {self.activation} has {self._shape} entries")
 
     @classmethod
@@ -54,7 +55,7 @@ class TableMultiplier(Multiplier):
         cls,
         table: ArrayLike,
         weight: Format,
-        activation: Uniform,
+        activation: IntegerFormat,
         fraction: float = 0.0,
         label: str = "table",
         product_bits: int | None = None,
@@ -70,9 +71,9 @@ class TableMultiplier(Multiplier):
                 width; the message names its row and column, counted from 0 as the codes are.
         """
         products = np.asarray(table)
-        shape = (2**weight.code_bits, 2**activation.bits)
+        shape = (2**weight.code_bits, 2**activation.code_bits)
         if products.shape != shape:
-            operands = f"{weight.code_bits} x {activation.bits} bits"
+            operands = f"{weight.code_bits} x {activation.code_bits} bits"
             raise ValueError(f"a product table of {operands} has shape {shape}, got {products.shape}")
         _check_entries(products, product_bits)
         packed = zlib.compress(products.astype("<i4").tobytes(), 9)
@@ -80,20 +81,24 @@ class TableMultiplier(Multiplier):
 
     @classmethod
     def from_function(
-        cls, function: Callable[[int, int], int], weight: Uniform, activation: Uniform, label: str = "function"
+        cls,
+        function: Callable[[int, int], int],
+        weight: IntegerFormat,
+        activation: IntegerFormat,
+        label: str = "function",
     ) -> "TableMultiplier":
         """Return the multiplier whose products are function(weight level, activation level), both Python integers.
 
         Raises:
             ValueError: as `from_table`, of what the function returns.
         """
-        levels = [fmt.decode_integers(np.arange(2**fmt.bits)) for fmt in (weight, activation)]
-        table = [[function(int(w), int(a)) for a in levels[1]] for w in levels[0]]
+        rows, columns = weight.integer_levels.tolist(), activation.integer_levels.tolist()
+        table = [[function(w, a) for a in columns] for w in rows]
         return cls.from_table(table, weight, activation, 0.0, label)
 
     @property
     def _shape(self) -> tuple[int, int]:
-        return 2**self.weight.code_bits, 2**self.activation.bits
+        return 2**self.weight.code_bits, 2**self.activation.code_bits
 
     @cached_property
     def _decoded(self) -> IntArray:
@@ -140,20 +145,15 @@ class TableMultiplier(Multiplier):
         return error_statistics(self).worst
 
     @property
-    def table_entries(self) -> int:
-        """Entries of the table."""
-        return self._decoded.size
-
-    @property
-    def table_bits(self) -> int:
-        """Bits of the table: entries x the width of a product."""
-        return self.table_entries * self.product_bits
+    def roms(self) -> tuple[Rom, ...]:
+        """The table: its entries, as wide as a product."""
+        return (Rom(self._decoded.size, self.product_bits),)
 
     def parts(self) -> tuple[Part, ...]:
         """Return the table; what circuit computes it is not known."""
         return (Part("table_entry", self.table_entries, self.product_bits),)
 
-    def operations(self, w_codes: ArrayLike) -> dict[str, int]:
+    def operations(self, w_codes: ArrayLike) -> Operations:
         """Return one table read per code."""
         return {"table_read": int(np.size(w_codes))}
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from hwsim.arithmetic import IntArray
 from hwsim.errors import unknown_name
-from hwsim.formats import Uniform
+from hwsim.formats import IntegerFormat
 from hwsim.multipliers.custom import TableMultiplier
 from hwsim.multipliers.examples import EXAMPLES, example
 
@@ -43,7 +43,9 @@ def read_table(path: str | Path) -> IntArray:
     return table.astype(np.int64)
 
 
-def named_table(name: str, weight: Uniform, activation: Uniform, product_bits: int | None = None) -> TableMultiplier:
+def named_table(
+    name: str, weight: IntegerFormat, activation: IntegerFormat, product_bits: int | None = None
+) -> TableMultiplier:
     """Return the example, the shipped table, the file or the function (`file.py:function`) of that name.
 
     product_bits: declared width of a product, as `TableMultiplier.from_table` takes it.
@@ -96,7 +98,7 @@ def table_file(name: str) -> Path:
     return shipped[name]
 
 
-def _function_table(file: Path, name: str, weight: Uniform, activation: Uniform) -> IntArray:
+def _function_table(file: Path, name: str, weight: IntegerFormat, activation: IntegerFormat) -> IntArray:
     """Return the products of a function of a Python file, which is run for it."""
     if not file.is_file():
         raise FileNotFoundError(f"no Python file at {file}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from hwsim.errors import unknown_name
-from hwsim.formats import Uniform
+from hwsim.formats import IntegerFormat
 from hwsim.multipliers.custom import TableMultiplier
 
 
@@ -96,7 +96,7 @@ EXAMPLES = {
 
 
 @lru_cache(maxsize=64)
-def example(name: str, weight: Uniform, activation: Uniform) -> TableMultiplier:
+def example(name: str, weight: IntegerFormat, activation: IntegerFormat) -> TableMultiplier:
     """Return an example as a multiplier for these operands, cut for the wider one.
 
     Raises:
@@ -104,7 +104,7 @@ def example(name: str, weight: Uniform, activation: Uniform) -> TableMultiplier:
     """
     if name not in EXAMPLES:
         raise unknown_name("example multiplier", name, EXAMPLES)
-    bits, magnitudes = max(weight.bits, activation.bits), EXAMPLES[name].product
+    bits, magnitudes = max(weight.level_bits, activation.level_bits), EXAMPLES[name].product
 
     def product(x: int, y: int) -> int:
         return magnitudes(abs(x), abs(y), bits) * (-1 if (x < 0) != (y < 0) else 1)

@@ -8,21 +8,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hwsim.arithmetic import bits_for
-from hwsim.formats import Format, Uniform
+from hwsim.arithmetic import register_bits
+from hwsim.formats import Format, IntegerFormat
+from hwsim.multipliers.decoder import decoder_rom
+from hwsim.multipliers.parts import Operations, Part, Rom
 
 IntArray = NDArray[np.int64]
 
 MAX_TABLE_ENTRIES = 2**20  #: Largest product table that is materialised: 10 x 10 bits.
-
-
-@dataclass(frozen=True)
-class Part:
-    """One line of a circuit's bill of materials: `quantity` blocks of this kind, each `bits` wide."""
-
-    name: str
-    quantity: int
-    bits: int
 
 
 @dataclass(frozen=True)
@@ -40,24 +33,31 @@ class Terms:
 class Multiplier(ABC):
     """A multiplier circuit for one weight format and one activation format.
 
-    The activation is uniform, signed or unsigned. A product is an integer; `unit` says what one stands for. A code that
-    a format does not use multiplies as zero.
+    Activations have integer levels. A product is an integer; `unit` says what one stands for. A code that a format does
+    not use multiplies as zero.
 
     Raises:
         ValueError: a format that this circuit cannot take, or products wider than 62 bits.
     """
 
     weight: Format
-    activation: Uniform
+    activation: IntegerFormat
 
     name: ClassVar[str]
-    weight_format: ClassVar[type[Format]]
+    weight_formats: ClassVar[tuple[type[Format], ...]]
+    activation_formats: ClassVar[tuple[type[Format], ...]] = (IntegerFormat,)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.weight, self.weight_format):
-            raise ValueError(f"the {self.name} multiplier takes {self.weight_format.name} weights, got {self.weight}")
-        if not isinstance(self.activation, Uniform):
-            raise ValueError(f"the {self.name} multiplier takes uniform activations, got {self.activation}")
+        operands = ("weights", self.weight), ("activations", self.activation)
+        for (what, fmt), known in zip(operands, (self.weight_formats, self.activation_formats), strict=True):
+            if not isinstance(fmt, known):
+                kinds = " or ".join(family.name for family in known)
+                raise ValueError(f"the {self.name} multiplier takes {kinds} {what}, got {fmt}")
+
+    @classmethod
+    def takes(cls, weight: Format, activation: Format) -> bool:
+        """Return whether this circuit multiplies codes of these formats."""
+        return isinstance(weight, cls.weight_formats) and isinstance(activation, cls.activation_formats)
 
     @abstractmethod
     def multiply(self, w_codes: ArrayLike, a_codes: ArrayLike) -> IntArray:
@@ -76,7 +76,7 @@ class Multiplier(ABC):
         """Return the bill of materials: the circuit's blocks."""
 
     @abstractmethod
-    def operations(self, w_codes: ArrayLike) -> dict[str, int]:
+    def operations(self, w_codes: ArrayLike) -> Operations:
         """Return how many operations of each kind one product with each of these weight codes costs in total."""
 
     @property
@@ -95,14 +95,34 @@ class Multiplier(ABC):
         return 0.0
 
     @property
+    def roms(self) -> tuple[Rom, ...]:
+        """The memories of constants that the circuit holds: here what decodes the activation."""
+        return decoder_rom(self.activation)
+
+    @property
     def table_entries(self) -> int:
-        """Entries of the look-up table; 0 where there is none."""
-        return 0
+        """Words of all memories; 0 where there is none."""
+        return sum(rom.entries for rom in self.roms)
 
     @property
     def table_bits(self) -> int:
-        """Bits of the look-up table; 0 where there is none."""
-        return 0
+        """Bits of all memories; 0 where there is none."""
+        return sum(rom.entries * rom.bits for rom in self.roms)
+
+    @property
+    def read_bits(self) -> int:
+        """Width of the widest memory; 0 where there is none."""
+        return max((rom.bits for rom in self.roms), default=0)
+
+    @property
+    def operand_bits(self) -> tuple[int, int]:
+        """Widths of what a multiplication multiplies: activation, weight."""
+        return self.activation.level_bits, self.weight.code_bits
+
+    @property
+    def add_bits(self) -> int:
+        """Width of an addition inside the circuit: here that of the zero point."""
+        return self.activation.level_bits
 
     def table(self) -> IntArray:
         """Return every product, shape (2**weight code bits, 2**activation bits).
@@ -110,7 +130,7 @@ class Multiplier(ABC):
         Raises:
             ValueError: the table would have more than 2**20 entries.
         """
-        rows, columns = 2**self.weight.code_bits, 2**self.activation.bits
+        rows, columns = 2**self.weight.code_bits, 2**self.activation.code_bits
         if rows * columns > MAX_TABLE_ENTRIES:
             raise ValueError(f"a {rows} x {columns} product table exceeds {MAX_TABLE_ENTRIES} entries")
         return self.multiply(np.arange(rows)[:, None], np.arange(columns)[None, :])
@@ -118,7 +138,7 @@ class Multiplier(ABC):
     @cached_property
     def product_range(self) -> tuple[IntArray, IntArray]:
         """Lowest and highest product of each weight code, over all activation codes; each (2**weight code bits,)."""
-        ends = self.activation.codes[[0, -1]]  # a product is monotone in the activation's level
+        ends = self.activation.codes[[0, -1]]  # by level: a product is monotone in the activation's
         products = self.multiply(np.arange(2**self.weight.code_bits)[:, None], ends[None, :])
         return products.min(axis=1), products.max(axis=1)
 
@@ -132,8 +152,3 @@ class Multiplier(ABC):
         """Return the multiplier as JSON values; `multiplier_from_dict` reads them."""
         formats = {"weight": self.weight.to_dict(), "activation": self.activation.to_dict()}
         return {"name": self.name, **asdict(self), **formats}
-
-
-def register_bits(low: int, high: int) -> int:
-    """Return the bits of a register for low .. high: two's complement if low is negative, otherwise unsigned."""
-    return bits_for(low, high) if low < 0 else high.bit_length()

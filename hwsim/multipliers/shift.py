@@ -1,4 +1,4 @@
-"""The shift multiplier: power-of-two x uniform."""
+"""The shift multiplier: power-of-two x any integer levels."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hwsim.formats import Format, PowerOfTwo
-from hwsim.multipliers.multiplier import IntArray, Multiplier, Part, Terms
+from hwsim.multipliers.decoder import decoder_operations, decoder_parts
+from hwsim.multipliers.multiplier import IntArray, Multiplier, Terms
+from hwsim.multipliers.parts import Operations, Part, together
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,11 @@ class ShiftMultiplier(Multiplier):
     weight: PowerOfTwo
 
     name: ClassVar[str] = "shift"
-    weight_format: ClassVar[type[Format]] = PowerOfTwo
+    weight_formats: ClassVar[tuple[type[Format], ...]] = (PowerOfTwo,)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.weight.check_product(self.activation.bits, fraction_bits=0)
+        self.weight.check_product(self.activation.level_bits, fraction_bits=0)
 
     @property
     def frac_bits(self) -> float:
@@ -39,15 +41,17 @@ class ShiftMultiplier(Multiplier):
     def terms(self) -> Terms:
         """Return the one term (±2^(f-1)) * a."""
         sign, shift = self.weight.sign_and_steps(np.arange(2**self.weight.code_bits))
-        levels = self.activation.decode_integers(np.arange(2**self.activation.bits))
+        levels = self.activation.integer_levels
         return Terms((sign << shift)[None], levels[None])
 
     def parts(self) -> tuple[Part, ...]:
         """Return the barrel shifter (one stage of multiplexers per bit of the shift) and the sign."""
-        width = self.activation.bits + self.weight.magnitudes - 1
+        width = self.activation.level_bits + self.weight.magnitudes - 1
         stages = (self.weight.magnitudes - 1).bit_length()
-        return Part("shifter_stage", stages, width), Part("negate", 1, self.product_bits)
+        shifter = Part("shifter_stage", stages, width)
+        return *decoder_parts(self.activation), shifter, Part("negate", 1, self.product_bits)
 
-    def operations(self, w_codes: ArrayLike) -> dict[str, int]:
-        """Return one shift per code; the zero weight occupies the shifter like any other."""
-        return {"shift": int(np.size(w_codes))}
+    def operations(self, w_codes: ArrayLike) -> Operations:
+        """Return one shift per code, and the activation's decoding; the zero weight occupies the shifter like any."""
+        count = int(np.size(w_codes))
+        return together({"shift": count}, decoder_operations(self.activation, count))

@@ -1,4 +1,4 @@
-"""The look-up table multiplier: power-of-sqrt-two x uniform."""
+"""The look-up table multiplier: power-of-sqrt-two x any integer levels."""
 
 import math
 from dataclasses import dataclass
@@ -8,9 +8,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hwsim.arithmetic import register_bits
 from hwsim.errors import check_integer, unknown_name
 from hwsim.formats import Format, PowerOfSqrtTwo
-from hwsim.multipliers.multiplier import IntArray, Multiplier, Part, Terms, register_bits
+from hwsim.multipliers.decoder import decoder_operations, decoder_parts, decoder_rom
+from hwsim.multipliers.multiplier import IntArray, Multiplier, Terms
+from hwsim.multipliers.parts import Operations, Part, Rom, together
 
 LAYOUTS = ("shared", "full")
 MAX_FRACTION_BITS = 12
@@ -34,14 +37,14 @@ class LookupTableMultiplier(Multiplier):
     layout: str = "shared"
 
     name: ClassVar[str] = "table"
-    weight_format: ClassVar[type[Format]] = PowerOfSqrtTwo
+    weight_formats: ClassVar[tuple[type[Format], ...]] = (PowerOfSqrtTwo,)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_integer("fraction_bits", self.fraction_bits, 0, MAX_FRACTION_BITS)
         if self.layout not in LAYOUTS:
             raise unknown_name("table layout", self.layout, LAYOUTS)
-        self.weight.check_product(self.activation.bits, self.fraction_bits)
+        self.weight.check_product(self.activation.level_bits, self.fraction_bits)
 
     @property
     def frac_bits(self) -> float:
@@ -56,7 +59,7 @@ class LookupTableMultiplier(Multiplier):
         """
         odd_exponents = self.weight.magnitudes // 2
         stored = min(odd_exponents, 1) if self.layout == "shared" else odd_exponents
-        levels = self.activation.decode_integers(np.arange(2**self.activation.bits))
+        levels = self.activation.integer_levels
         rows = [[self._entry(int(level), 2 * i + 1) for level in levels] for i in range(stored)]
         return np.array(rows, dtype=np.int64).reshape(stored, len(levels))
 
@@ -87,7 +90,7 @@ class LookupTableMultiplier(Multiplier):
         sign, exponent = self.weight.sign_and_steps(np.arange(2**self.weight.code_bits))
         odd, octaves = exponent % 2 == 1, exponent // 2
         even_weights = np.where(odd, 0, sign << octaves)
-        levels = self.activation.decode_integers(np.arange(2**self.activation.bits)) << self.fraction_bits
+        levels = self.activation.integer_levels << self.fraction_bits
         if self.layout == "shared":
             odd_weights = [np.where(odd, sign << octaves, 0)] * len(self.columns)
         else:
@@ -107,37 +110,40 @@ class LookupTableMultiplier(Multiplier):
         return abs((product << 64) - math.isqrt(self._square(level, exponent) << 128)) / 2.0**64
 
     @property
-    def table_entries(self) -> int:
-        """Entries of the table: activation codes x stored columns."""
-        return self.columns.size
+    def product_rom(self) -> Rom:
+        """The table: activation codes x stored columns, each as wide as the widest product (with a sign, if any)."""
+        if not self.columns.size:
+            return Rom(0, 0)
+        return Rom(self.columns.size, register_bits(int(self.columns.min()), int(self.columns.max())))
 
     @property
-    def table_bits(self) -> int:
-        """Bits of the table: entries x the width of the widest entry (its sign included, if activations have one)."""
-        if not self.table_entries:
-            return 0
-        return self.table_entries * register_bits(int(self.columns.min()), int(self.columns.max()))
+    def roms(self) -> tuple[Rom, ...]:
+        """The table, if a column is stored, and what decodes the activation for the shifts."""
+        stored = (self.product_rom,) if self.product_rom.entries else ()
+        return stored + decoder_rom(self.activation)
 
     def parts(self) -> tuple[Part, ...]:
         """Return the table, the barrel shifter, the multiplexer between them, and the sign."""
         shifts = self.weight.magnitudes // 2 if self.layout == "shared" else (self.weight.magnitudes - 1) // 2
-        width = self.table_bits // max(self.table_entries, 1)
         return (
-            Part("table_entry", self.table_entries, width),
+            *decoder_parts(self.activation),
+            Part("table_entry", self.product_rom.entries, self.product_rom.bits),
             Part("shifter_stage", shifts.bit_length(), self.product_bits),
-            Part("mux2", min(self.table_entries, 1), self.product_bits),
+            Part("mux2", min(self.product_rom.entries, 1), self.product_bits),
             Part("negate", 1, self.product_bits),
         )
 
-    def operations(self, w_codes: ArrayLike) -> dict[str, int]:
+    def operations(self, w_codes: ArrayLike) -> Operations:
         """Return a shift per even exponent (zero counts as one), a table read per odd one, and the shift behind it.
 
-        The shift behind a read is needed in the shared layout only.
+        The shift behind a read is needed in the shared layout only. Only a shift needs the activation decoded, but
+        every product is charged for it: the decoder stands before the multiplexer.
         """
         _, exponent = self.weight.sign_and_steps(w_codes)
         reads = int(np.count_nonzero(exponent % 2))
         shifts = exponent.size if self.layout == "shared" else exponent.size - reads
-        return {"shift": shifts, "table_read": reads}
+        products = {"shift": shifts, "table_read": reads}
+        return together(products, decoder_operations(self.activation, exponent.size))
 
 
 def nearest_sqrt(square: int) -> int:

@@ -6,11 +6,12 @@ from functools import cached_property
 from typing import Any
 
 from hwsim.errors import unknown_name
-from hwsim.formats import Format, Uniform, make_format
+from hwsim.formats import Format, IntegerFormat, Uniform, make_format
 from hwsim.multipliers import Multiplier, multiplier_for
 from hwsim.workload import Layer, Workload, WorkloadError
 
-FAMILIES = ("uniform", "pot", "post")  #: Families of weights whose levels follow from the number of bits.
+#: Families of weights whose levels follow from the number of bits, and whether these have exponents to choose.
+FAMILIES = {"uniform": False, "pot": True, "post": True, "apot": False}
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Precision:
     def __post_init__(self) -> None:
         if self.weights not in FAMILIES:
             raise unknown_name("weight format", self.weights, FAMILIES)
-        if self.weights == "uniform" and (self.exponents is not None or self.extended):
-            raise ValueError("uniform weights have neither exponents nor an extended variant")
+        if not FAMILIES[self.weights] and (self.exponents is not None or self.extended):
+            raise ValueError(f"{self.weights} weights have neither exponents nor an extended variant")
         _ = self.multiplier
 
     @property
@@ -48,7 +49,7 @@ class Precision:
     def weight(self) -> Format:
         """The weights' format."""
         options: dict[str, Any] = {"exponents": self.exponents, "extended": self.extended}
-        return make_format(self.weights, self.bits, **({} if self.weights == "uniform" else options))
+        return make_format(self.weights, self.bits, **(options if FAMILIES[self.weights] else {}))
 
     @property
     def activation(self) -> Uniform:
@@ -145,5 +146,5 @@ def _quantizers(layer: Layer, multiplier: Multiplier) -> Iterator[Layer]:
         yield _quantizer(layer, "quantizer2", layer.inputs[1:2], multiplier.weight, elements)
 
 
-def _quantizer(layer: Layer, part: str, inputs: tuple[str, ...], format: Uniform, sizes: dict[str, Any]) -> Layer:
+def _quantizer(layer: Layer, part: str, inputs: tuple[str, ...], format: IntegerFormat, sizes: dict[str, Any]) -> Layer:
     return Layer(layer.name, "quantize", **sizes, activation=format, scales=1, inputs=inputs, part=part)
