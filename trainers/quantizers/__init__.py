@@ -11,6 +11,7 @@ from trainers.quantizers.dorefa import DorefaQuantizer
 from trainers.quantizers.dsq import DsqQuantizer
 from trainers.quantizers.faq import FaqQuantizer
 from trainers.quantizers.inq import InqQuantizer
+from trainers.quantizers.lq_nets import LqNetsQuantizer
 from trainers.quantizers.lsq import LsqQuantizer
 from trainers.quantizers.lsq_plus import LsqPlusQuantizer
 from trainers.quantizers.pact import PactQuantizer
@@ -35,6 +36,7 @@ QUANTIZERS: dict[str, type[Quantizer]] = {
     "qil": QilQuantizer,
     "inq": InqQuantizer,
     "apot": ApotQuantizer,
+    "lq_nets": LqNetsQuantizer,
 }
 
 COMMON = ("role", "bits", "signed", "channels", "in_channels")  #: What the constructor of every method takes.
