@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from trainers import loop
+from trainers.bwrf import BwrfConfig
 from trainers.checkpoint import HEADER, State
 from trainers.config import TrainConfig
 from trainers.model_file import load_model, read_tensors, write_tensors
@@ -23,6 +24,7 @@ from trainers.run_folder import locked, read_json
 
 SHORT = TrainConfig(study="test", epochs=3, batch_size=256)
 QUANTIZED = replace(SHORT, weights="post", bits=3, init=SHORT.run_id)
+REPLACED = replace(QUANTIZED, bwrf=BwrfConfig())
 
 
 class Watcher:
@@ -47,9 +49,9 @@ def lasting(record: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """The records of both runs when nothing goes wrong, and the folder they are in."""
+    """The records of the runs when nothing goes wrong, and the folder they are in."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    records = {config.run_id: finish(run(config, folder)) for config in (SHORT, QUANTIZED)}
+    records = {config.run_id: finish(run(config, folder)) for config in (SHORT, QUANTIZED, REPLACED)}
     return {"folder": {"path": folder}, **records}
 
 
@@ -101,7 +103,7 @@ class KilledError(Exception):
     """Stands for the end of a process."""
 
 
-@pytest.mark.parametrize("config", [SHORT, QUANTIZED], ids=["float", "quantized"])
+@pytest.mark.parametrize("config", [SHORT, QUANTIZED, REPLACED], ids=["float", "quantized", "bwrf"])
 def test_run_interrupted_at_any_step_ends_with_the_same_record(
     config: TrainConfig, undisturbed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from trainers.model_file import read_tensors, write_tensors
+from trainers.objective import Objective
 from trainers.record import versions
 
 HEADER = "hwsim.checkpoint"
@@ -21,6 +22,7 @@ class State:
     """Where a run stands: before step `step` of epoch `epoch` (steps count from 0, epochs from 1)."""
 
     model: nn.Module
+    objective: Objective
     optimizer: SGD
     losses: Tensor  #: Loss of each step of the epoch, float64[steps].
     correct: Tensor  #: Training images classified correctly in each step of the epoch, int64[steps].

@@ -6,6 +6,7 @@ from typing import Any
 
 from hwsim.errors import unknown_name
 from trainers.augment import AUGMENTATIONS
+from trainers.bwrf import BwrfConfig
 from trainers.quantize import QuantizationConfig
 from trainers.quantizers import ALIASES, QUANTIZERS
 from trainers.schedule import SCHEDULES
@@ -37,6 +38,7 @@ class TrainConfig:
     weight_options: Mapping[str, Any] = field(default_factory=dict)  #: Further options of the weights' method.
     activation_options: Mapping[str, Any] = field(default_factory=dict)  #: Options of the activations' method.
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  #: Per-layer changes by name pattern.
+    bwrf: BwrfConfig | None = None  #: Block-wise replacement around the methods, if any.
     fraction_bits: int = 6  #: Fraction bits of the product table that export builds for POST.
     layout: str = "shared"  #: Layout of that table: shared or full.
     epochs: int = 30  #: Passes over the training images.
@@ -66,6 +68,12 @@ class TrainConfig:
             self._check_methods()
             self.quantization  # noqa: B018  # its own checks run now rather than after loading the data
 
+        self._check_bwrf()
+
+    def _check_bwrf(self) -> None:
+        if self.bwrf is not None and not self.is_quantized:
+            raise ValueError("BWRF trains a quantized network, but weights are float")
+
     def _check_methods(self) -> None:
         for role, names in (("weights", (FLOAT,)), ("activations", ())):
             method = getattr(self, role)
@@ -86,11 +94,12 @@ class TrainConfig:
 
     @property
     def design(self) -> str:
-        """Short name of what is trained: float, uniform-w4a4, pot-w3a8, ..."""
+        """Short name of what is trained: float, uniform-w4a4, pot-w3a8, post-w4a4-bwrf, ..."""
         if not self.is_quantized:
             return FLOAT
         method = self.weights if self.activations == "lsq" else f"{self.weights}-{self.activations}"
-        return f"{method}-w{self.bits}a{self.quantization.activation_bits}"
+        wrapper = "" if self.bwrf is None else "-bwrf"
+        return f"{method}-w{self.bits}a{self.quantization.activation_bits}{wrapper}"
 
     @property
     def run_id(self) -> str:

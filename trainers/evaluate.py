@@ -1,5 +1,8 @@
 """What a network sees, and what it answers."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -22,12 +25,20 @@ def predict(model: nn.Module, dataset: Dataset, images: Images) -> Tensor:
 
     The model runs in eval mode and is left in the mode it had.
     """
+    batches = torch.split(torch.from_numpy(images), EVALUATION_BATCH)
+    with evaluating(model):
+        return torch.cat([model(as_inputs(batch, dataset)).argmax(1) for batch in batches])
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put the model into eval mode until the block ends, then into the mode that it had."""
     was_training = model.training
     model.eval()
-    batches = torch.split(torch.from_numpy(images), EVALUATION_BATCH)
-    predictions = [model(as_inputs(batch, dataset)).argmax(1) for batch in batches]
-    model.train(was_training)
-    return torch.cat(predictions)
+    try:
+        yield
+    finally:
+        model.train(was_training)
 
 
 def count_correct(model: nn.Module, dataset: Dataset) -> int:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from trainers.augment import AUGMENTATIONS
+from trainers.bwrf import BlockReplacement
 from trainers.checkpoint import Checkpoints, State
 from trainers.config import TrainConfig
 from trainers.data import Dataset, load_dataset
@@ -18,6 +18,7 @@ from trainers.evaluate import as_inputs, count_correct
 from trainers.model_file import load_model, read_tensors, save_model
 from trainers.models import make_model
 from trainers.models.residual import load_weights
+from trainers.objective import Objective, TaskObjective
 from trainers.optimizer import make_optimizer, set_learning_rate
 from trainers.progress import Progress, Silent
 from trainers.quantize import quantize
@@ -57,7 +58,7 @@ def train(config: TrainConfig, run_dir: str | Path, progress: Progress | None = 
         if (folder / RECORD).exists():
             return TrainedRun(config, folder, load_model(weights).eval(), dataset, read_json(folder / RECORD), True)
         model, correct = starting_model(config, dataset, init)
-        state = new_state(config, model, len(dataset.train_labels))
+        state = new_state(config, model, make_objective(config, model, init), len(dataset.train_labels))
         checkpoints = Checkpoints(folder / CHECKPOINT, config.checkpoint_seconds)
         checkpoints.restore(state)
         while state.epoch <= config.epochs:
@@ -90,11 +91,27 @@ def calibration_batch(config: TrainConfig, dataset: Dataset) -> Tensor:
     return as_inputs(torch.from_numpy(dataset.train_images)[order[: config.calibration_images]], dataset)
 
 
-def new_state(config: TrainConfig, model: nn.Module, images: int) -> State:
+def make_objective(config: TrainConfig, model: nn.Module, init: Path | None) -> Objective:
+    """Return what training descends: the cross-entropy, or with BWRF its sum with what float stages add.
+
+    Raises:
+        ValueError: BWRF is asked for without trained float weights, or the network cannot be cut into the stages.
+    """
+    if config.bwrf is None:
+        return TaskObjective(model)
+    if init is None:
+        raise ValueError("BWRF needs trained float weights to start from, init names none")
+    full = make_model(config.model, **config.model_options)
+    load_weights(full, read_tensors(init)[0])
+    return BlockReplacement(model, full, config.bwrf)
+
+
+def new_state(config: TrainConfig, model: nn.Module, objective: Objective, images: int) -> State:
     """Return the state before the first step."""
     steps = -(-images // config.batch_size)
     optimizer = make_optimizer(model, config.momentum, config.weight_decay)
-    return State(model, optimizer, torch.zeros(steps, dtype=torch.float64), torch.zeros(steps, dtype=torch.int64))
+    losses, correct = torch.zeros(steps, dtype=torch.float64), torch.zeros(steps, dtype=torch.int64)
+    return State(model, objective, optimizer, losses, correct)
 
 
 def run_epoch(state: State, config: TrainConfig, dataset: Dataset, checkpoints: Checkpoints) -> None:
@@ -117,9 +134,8 @@ def run_epoch(state: State, config: TrainConfig, dataset: Dataset, checkpoints: 
 
 
 def train_step(state: State, x: Tensor, labels: Tensor) -> None:
-    """Take one step of gradient descent on the cross-entropy."""
-    logits = state.model(x)
-    loss = functional.cross_entropy(logits, labels)
+    """Take one step of gradient descent on the objective."""
+    loss, logits = state.objective(x, labels)
     state.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     state.optimizer.step()
@@ -153,7 +169,7 @@ def close_epoch(state: State, config: TrainConfig, dataset: Dataset) -> None:
     """Add the epoch to the curves and move on to the next.
 
     Losses and accuracies are means over images, the training ones over the epoch's steps as they were taken; the
-    learning rate is the first step's.
+    learning rate is the first step's. The objective may add its own.
     """
     images, steps = len(dataset.train_labels), len(state.losses)
     sizes = torch.full((steps,), config.batch_size, dtype=torch.float64)
@@ -165,6 +181,7 @@ def close_epoch(state: State, config: TrainConfig, dataset: Dataset) -> None:
             "train_accuracy": int(state.correct.sum()) / images,
             "test_accuracy": count_correct(state.model, dataset) / len(dataset.test_labels),
             "lr": learning_rate(config, state.epoch, 0, steps),
+            **state.objective.measure(dataset),
         }
     )
     state.epoch, state.step = state.epoch + 1, 0

@@ -24,6 +24,7 @@ from trainers.progress import Progress
 from trainers.promises import ExportCheck, check_export
 from trainers.quantize import swap_layers
 from trainers.record import TrainedRun, finish
+from trainers.stages import cut, stage_names
 from trainers.trace import trace_workload
 
 NETWORK = "network.safetensors"
@@ -59,7 +60,7 @@ def run_design(
 
 
 def check_design(config: TrainConfig) -> None:
-    """Check, before anything is trained, that the network can be built, quantized and exported to multipliers.
+    """Check, before anything is trained, that the network can be built, quantized, exported and cut into stages.
 
     Raises:
         ValueError: a name, an option or a number is not one of those allowed; the message names it.
@@ -68,6 +69,8 @@ def check_design(config: TrainConfig) -> None:
     if config.is_quantized:
         for name, layer in quant_layers(swap_layers(model, config.quantization, ())).items():
             layer_multiplier(name, layer, hardware(config))
+    if config.bwrf is not None:
+        cut(model, stage_names(model, config.bwrf.stages))
 
 
 def check_fits(config: TrainConfig) -> None:

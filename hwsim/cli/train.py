@@ -10,6 +10,7 @@ from hwsim.cli.options import FormatOption, Output
 from hwsim.cli.progress import Advance, progress
 
 if TYPE_CHECKING:
+    from trainers.bwrf import BwrfConfig
     from trainers.config import TrainConfig
     from trainers.promises import ExportCheck
 
@@ -30,6 +31,19 @@ def train(
     act_bits: Annotated[int | None, typer.Option(help="Bits of an activation (default: as a weight).")] = None,
     exponents: Annotated[int | None, typer.Option(help="Magnitudes that pot and post use (default: all).")] = None,
     extended: Annotated[bool, typer.Option("--extended", help="The papers' level set, one code bit more.")] = False,
+    bwrf: Annotated[bool, typer.Option("--bwrf", help="Train with block-wise replacement by float stages.")] = False,
+    bwrf_stages: Annotated[
+        str | None, typer.Option(help="Modules that its stages end with, by commas (default: the network's stages).")
+    ] = None,
+    bwrf_distillation: Annotated[float | None, typer.Option(help="Weight of its teacher's divergence (1).")] = None,
+    bwrf_branch_task: Annotated[float | None, typer.Option(help="Weight of its branches' cross-entropy (1).")] = None,
+    bwrf_branch_distillation: Annotated[
+        float | None, typer.Option(help="Weight of its branches' divergence from the teacher (1).")
+    ] = None,
+    bwrf_branch_teaching: Annotated[
+        float | None, typer.Option(help="Weight of the network's divergence from the branches (0).")
+    ] = None,
+    bwrf_temperature: Annotated[float | None, typer.Option(help="Temperature of the divergences (4).")] = None,
     fraction_bits: Annotated[int, typer.Option(help="Fraction bits of post's look-up table.")] = 6,
     layout: Annotated[str, typer.Option(help="Layout of that table: shared or full.")] = "shared",
     epochs: Annotated[int | None, typer.Option(help="Passes over the images (default: the data's recipe).")] = None,
@@ -63,6 +77,10 @@ def train(
     given |= {"weights": weights, "activations": activations, "bits": bits, "act_bits": act_bits}
     given |= {"exponents": exponents, "extended": extended, "fraction_bits": fraction_bits, "layout": layout}
     given |= {"epochs": epochs, "batch_size": batch_size, "lr": lr, "weight_decay": weight_decay}
+    replacement = {"distillation": bwrf_distillation, "branch_task": bwrf_branch_task}
+    replacement |= {"branch_distillation": bwrf_branch_distillation, "branch_teaching": bwrf_branch_teaching}
+    replacement |= {"temperature": bwrf_temperature}
+    given["bwrf"] = _bwrf(bwrf, bwrf_stages, replacement)
     config = _config({**given, "init": None if init in ("auto", "none") else init})
     check_design(config)
     if init == "auto" and config.is_quantized:
@@ -112,6 +130,20 @@ def _config(given: Mapping[str, Any]) -> "TrainConfig":
         raise unknown_name("data set", given["data"], PRESETS)
     recipe = PRESETS[given["data"]][given["weights"] != FLOAT]
     return replace(recipe, **{name: value for name, value in given.items() if value is not None})
+
+
+def _bwrf(asked: bool, stages: str | None, weights: Mapping[str, float | None]) -> "BwrfConfig | None":
+    """Return the settings of block-wise replacement, None if it is not asked for."""
+    from hwsim.cli.options import parse_names
+    from trainers.bwrf import BwrfConfig
+
+    given = {name: value for name, value in {"stages": stages, **weights}.items() if value is not None}
+    if not asked:
+        for name in given:
+            raise ValueError(f"--bwrf-{name.replace('_', '-')} needs --bwrf")
+        return None
+    names = parse_names(stages, "--bwrf-stages") if stages is not None else ()
+    return BwrfConfig(tuple(names), **{name: value for name, value in weights.items() if value is not None})
 
 
 def _with_float_run(config: "TrainConfig", out: Path) -> "TrainConfig":

@@ -15,6 +15,7 @@ class AlexNet(nn.Module):
             *(nn.Conv2d(384, 256, 3, padding=1), nn.ReLU()),
             *(nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2)),
         )
+        self.stages = ("features.2", "features.5", "features.12")  # where the image shrinks
         self.avgpool = nn.AdaptiveAvgPool2d(6)
         self.flatten = nn.Flatten()
         self.classifier = nn.Sequential(

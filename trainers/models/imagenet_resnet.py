@@ -69,12 +69,13 @@ class ImageNetResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU()
         self.maxpool = nn.MaxPool2d(3, 2, padding=1)
+        self.stages = tuple(f"layer{i + 1}" for i in range(len(WIDTHS)))
         before = 64
         for i, (width, depth) in enumerate(zip(WIDTHS, depths, strict=True)):
             after = width * block.expansion
             first = block(before, width, 1 if i == 0 else 2)
             rest = (block(after, width, 1) for _ in range(depth - 1))
-            self.add_module(f"layer{i + 1}", nn.Sequential(first, *rest))
+            self.add_module(self.stages[i], nn.Sequential(first, *rest))
             before = after
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
@@ -84,8 +85,8 @@ class ImageNetResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits `[N, classes]`."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        for i in range(1, len(WIDTHS) + 1):
-            x = self.get_submodule(f"layer{i}")(x)
+        for name in self.stages:
+            x = self.get_submodule(name)(x)
         logits: Tensor = self.fc(self.flatten(self.avgpool(x)))
         return logits
 

@@ -1,5 +1,7 @@
 """MobileNetV2 (Sandler et al., arXiv:1801.04381, table 2), in torchvision's names."""
 
+from itertools import accumulate
+
 from torch import Tensor, nn
 
 #: Expansion, output channels, blocks and stride of the first block, per stage: the paper's t, c, n, s.
@@ -44,6 +46,7 @@ class MobileNetV2(nn.Module):
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
         blocks: list[nn.Module] = [conv_bn_relu6(channels, STEM, 3, stride=2)]
+        self.stages = stage_ends()
         before = STEM
         for expansion, width, depth, stride in STAGES:
             for i in range(depth):
@@ -60,6 +63,13 @@ class MobileNetV2(nn.Module):
         """Return logits `[N, classes]`."""
         logits: Tensor = self.classifier(self.flatten(self.pool(self.features(x))))
         return logits
+
+
+def stage_ends() -> tuple[str, ...]:
+    """Return the names of the last blocks at each size of the image."""
+    ends = list(accumulate(depth for *_, depth, _ in STAGES))
+    halving = [stride == 2 for *_, stride in STAGES[1:]]
+    return tuple(f"features.{end}" for end, is_last in zip(ends, [*halving, True], strict=True) if is_last)
 
 
 def initialize(module: nn.Module) -> None:

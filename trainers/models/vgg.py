@@ -12,12 +12,15 @@ class VGG(nn.Module):
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
+        ends: list[int] = []
         before = channels
         for stage in STAGES:
             for width in stage:
                 layers += [nn.Conv2d(before, width, 3, padding=1), nn.ReLU()]
                 before = width
             layers.append(nn.MaxPool2d(2, 2))
+            ends.append(len(layers) - 1)
+        self.stages = tuple(f"features.{end}" for end in ends)
         self.features = nn.Sequential(*layers)
         self.avgpool = nn.AdaptiveAvgPool2d(7)
         self.flatten = nn.Flatten()
