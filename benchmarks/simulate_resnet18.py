@@ -17,11 +17,11 @@ from interleaved import machine, measure, report
 from resnet18 import float_resnet18, resnet18
 
 from hwsim.accumulator import Accumulator
-from hwsim.engines import compiled, lanes, tensor
+from hwsim.engines import compiled, tensor, vector_code
 from hwsim.formats import PowerOfSqrtTwo, PowerOfTwo, Uniform
 from hwsim.multipliers import Multiplier, TableMultiplier, multiplier_for
 
-AVAILABLE = lanes.available()
+FEATURES = vector_code.processor_features()
 OUTPUT = "classifier.rescale"
 PAUSE_S = 0.02  #: Lets the other library's threads stop spinning.
 
@@ -83,7 +83,7 @@ def random_table(bits: int) -> TableMultiplier:
 def prepared(case: Case, pixels: np.ndarray) -> Callable[[], object]:
     """Return what runs one batch of a row."""
     network = resnet18(case.multiplier, case.accumulator)
-    with patch.object(lanes, "available", lambda: not case.portable and AVAILABLE):
+    with patch.object(vector_code, "processor_features", lambda: set() if case.portable else FEATURES):
         engine = {"tensor": tensor, "compiled": compiled}[case.engine].prepare(network, [OUTPUT])
     return lambda: engine.run(pixels)
 

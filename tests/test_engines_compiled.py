@@ -12,7 +12,7 @@ from hwsim.arithmetic import IntArray
 from hwsim.engines import lanes, reference, table_layer
 from hwsim.engines.compiled import compiled_layer
 from hwsim.engines.lane_layer import LaneLayer, lane_plan
-from hwsim.engines.row_layer import RowLayer, rows_fit
+from hwsim.engines.row_layer import RowLayer, row_plan
 from hwsim.formats import Uniform
 from hwsim.multipliers import TableMultiplier
 from hwsim.network import Datapath
@@ -51,6 +51,13 @@ def check(node: Matmul, layer: LaneLayer | RowLayer, codes: IntArray) -> None:
     assert overflowed == context.overflows["layer"]
 
 
+def row_layer(node: Matmul) -> RowLayer:
+    """Return the layer by rows, which takes every table of the tests."""
+    plan = row_plan(node)
+    assert plan is not None
+    return RowLayer(node, plan)
+
+
 SHAPES = [
     {"kernels": 64, "depth": 3, "taps": (3, 3), "padding": (1, 1)},
     {"kernels": 70, "depth": 5, "taps": (2, 3), "padding": (0, 2), "stride": (2, 1)},
@@ -80,7 +87,7 @@ def test_rows_of_products(shape: dict[str, Any], largest: int, overflow: str) ->
     rng = np.random.default_rng(largest)
     accumulator = Accumulator(largest.bit_length() + 3, overflow)
     node = convolution(rng, table_multiplier(rng, (4, 4), largest), accumulator, **shape)
-    check(node, RowLayer(node), rng.integers(0, 16, (2, shape["depth"], 7, 6)))
+    check(node, row_layer(node), rng.integers(0, 16, (2, shape["depth"], 7, 6)))
 
 
 @pytest.mark.parametrize(("bits", "overflow"), list(product([(1, 1), (2, 5), (5, 2), (8, 8), (3, 8)], OVERFLOWS)))
@@ -115,7 +122,7 @@ def test_saturation_is_remembered_at_both_ends(bits: int) -> None:
     weight = np.array(list(product(range(len(levels)), repeat=4)))
     accumulator = Accumulator(bits, "saturate")
     node = Linear("layer", ("codes",), weight=weight, multiplier=multiplier, accumulator=accumulator)
-    layers: list[LaneLayer | RowLayer] = [RowLayer(node)]
+    layers: list[LaneLayer | RowLayer] = [row_layer(node)]
     plan = lane_plan(node)
     layers += [LaneLayer(node, plan)] if plan else []
     for layer in layers:
@@ -179,7 +186,7 @@ def test_what_32_bits_cannot_hold_goes_elsewhere() -> None:
     for count, fits in [(3, True), (4, False)]:
         weight = np.ones((16, count), dtype=np.int64)
         node = Linear("layer", ("codes",), weight=weight, multiplier=multiplier, accumulator=Accumulator(32, "wrap"))
-        assert rows_fit(node) is fits
+        assert (row_plan(node) is not None) is fits
         assert (lane_plan(node) is not None) is (fits and lanes.available())
 
 

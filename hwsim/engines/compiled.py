@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from hwsim.engines.channels_last import ChannelsLastEngine
 from hwsim.engines.lane_layer import LaneLayer, lane_plan
-from hwsim.engines.row_layer import RowLayer, rows_fit
+from hwsim.engines.row_layer import RowLayer, row_plan
 from hwsim.engines.steps import Layer, ReferenceLayer
 from hwsim.network import Network
 from hwsim.nodes import Matmul
@@ -18,7 +18,7 @@ def prepare(network: Network, kept: Collection[str] = ()) -> ChannelsLastEngine:
 
 def compiled_layer(node: Matmul) -> Layer:
     """Return the fastest kernel for a layer: vector permutes, rows of products, or the reference engine's loop."""
-    plan = lane_plan(node)
-    if plan is not None:
-        return LaneLayer(node, plan)
-    return RowLayer(node) if rows_fit(node) else ReferenceLayer(node)
+    lanes, rows = lane_plan(node), row_plan(node)
+    if lanes is not None:
+        return LaneLayer(node, lanes)
+    return RowLayer(node, rows) if rows is not None else ReferenceLayer(node)

@@ -21,8 +21,9 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from hwsim.engines import vector_code
 from hwsim.engines.jit import kernel
-from hwsim.engines.vector_code import WORD, VectorCode, is_none, processor_features
+from hwsim.engines.vector_code import WORD, VectorCode, is_none
 
 Array = NDArray[Any]
 
@@ -33,12 +34,12 @@ PIXELS = {16: 7, 32: 6}  #: Output positions of a tile, by the bits of its sums:
 
 def available() -> bool:
     """Return whether this processor has the permutes of 16- and 32-bit entries."""
-    return {"avx512f", "avx512bw"} <= processor_features()
+    return {"avx512f", "avx512bw"} <= vector_code.processor_features()
 
 
 def bytes_available() -> bool:
     """Return whether it also has the permutes and the dot products of 8-bit entries."""
-    return {"avx512vbmi", "avx512vnni"} <= processor_features()
+    return {"avx512vbmi", "avx512vnni"} <= vector_code.processor_features()
 
 
 def _typed_tile(context, image, offsets, taps, weights, table, ones, out, marks, ends, row, column):  # type: ignore[no-untyped-def]
@@ -124,23 +125,19 @@ class _TileCode(VectorCode):
         return self.call(f"llvm.x86.avx512.permvar.{name}.512", self.entries, column, codes)
 
     def _add(self, variables: list[Any], products: Any) -> None:
-        sums, *marks = variables
-        total = self.builder.load(sums)
-        added = self._added(total, products)
-        for mark in marks:
-            differing = self.builder.xor(added, self.builder.add(total, products))
-            self.builder.store(self.builder.or_(self.builder.load(mark), differing), mark)
-        self.builder.store(added, sums)
+        total = self.builder.load(variables[0])
+        if self.taps_per_step == 1:
+            self.add(variables, total, products, self.ends)
+        else:
+            self.builder.store(self._dot_product(total, products), variables[0])
 
-    def _added(self, total: Any, products: Any) -> Any:
+    def _dot_product(self, total: Any, products: Any) -> Any:
+        """Return the total and the sum of each channel's products; LLVM joins the latter two instructions if it can."""
         if self.taps_per_step == 4:
             four = self.builder.bitcast(products, self.sums)
             return self.call("llvm.x86.avx512.vpdpbusd.512", self.sums, total, four, self.ones)
-        if self.taps_per_step == 2:
-            ones = self.builder.bitcast(self.ones, self.entries)
-            return self.builder.add(total, self.call("llvm.x86.avx512.pmaddw.d.512", self.sums, products, ones))
-        added = self.saturating_sum(total, products) if self.sum_bits == 16 else self.builder.add(total, products)
-        return self.clipped(added, *self.ends) if self.ends else added
+        ones = self.builder.bitcast(self.ones, self.entries)
+        return self.builder.add(total, self.call("llvm.x86.avx512.pmaddw.d.512", self.sums, products, ones))
 
 
 @kernel

@@ -61,7 +61,11 @@ class VectorCode:
 
     def joined(self, first: Any, second: Any) -> Any:
         """Return two vectors as one, twice as long."""
-        return self.builder.shuffle_vector(first, second, _mask(list(range(2 * first.type.count))))
+        return self.shuffled(first, second, list(range(2 * first.type.count)))
+
+    def shuffled(self, first: Any, second: Any, order: list[int]) -> Any:
+        """Return elements of two vectors, numbered through, in this order."""
+        return self.builder.shuffle_vector(first, second, _mask(order))
 
     def call(self, name: str, result: Any, *arguments: Any) -> Any:
         """Return what one of LLVM's functions makes of the arguments."""
@@ -74,13 +78,22 @@ class VectorCode:
         nothing = ir.FunctionType(ir.VoidType(), [])
         self.builder.asm(nothing, "", "~{memory}", [], side_effect=True)
 
-    def saturating_sum(self, total: Any, addend: Any) -> Any:
-        """Return the sum, clipped at the ends of the elements' type."""
-        kind = total.type
-        return self.call(f"llvm.sadd.sat.v{kind.count}i{kind.element.width}", kind, total, addend)
+    def add(self, variables: list[Any], total: Any, addend: Any, ends: list[Any]) -> None:
+        """Add to the first variable, which holds the total: saturating in 16 bits, clipped to the ends if given.
 
-    def clipped(self, value: Any, low: Any, high: Any) -> Any:
-        """Return min(max(value, low), high)."""
+        The second variable, if there is one, collects the bits in which the saturating sum and the wrapped one differ.
+        """
+        kind, exact = total.type, self.builder.add(total, addend)
+        added = exact
+        if kind.element.width == 16:
+            added = self.call(f"llvm.sadd.sat.v{kind.count}i16", kind, total, addend)
+        if ends:
+            added = self._clipped(added, *ends)
+        self.builder.store(added, variables[0])
+        for mark in variables[1:]:
+            self.builder.store(self.builder.or_(self.builder.load(mark), self.builder.xor(added, exact)), mark)
+
+    def _clipped(self, value: Any, low: Any, high: Any) -> Any:
         floored = self.builder.select(self.builder.icmp_signed("<", value, low), low, value)
         return self.builder.select(self.builder.icmp_signed(">", floored, high), high, floored)
 
