@@ -13,17 +13,17 @@ class Choice:
     value: str
 
 
-def parse_choices(texts: Sequence[str], names: Collection[str]) -> tuple[Choice, ...]:
+def parse_choices(texts: Sequence[str], names: Collection[str] | None = None) -> tuple[Choice, ...]:
     """Return the choices that `VALUE` (every layer) and `PATTERN=VALUE` stand for, in their order.
 
-    names: the network's layers.
+    names: the network's layers; None: patterns are not checked.
 
     Raises:
         ValueError: an empty pattern or value, or a pattern that matches no layer.
     """
     choices = tuple(_choice(text) for text in texts)
     for choice in choices:
-        if not any(fnmatchcase(name, choice.pattern) for name in names):
+        if names is not None and not any(fnmatchcase(name, choice.pattern) for name in names):
             raise ValueError(f"pattern {choice.pattern!r} matches no layer; layers are {', '.join(names)}")
     return choices
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from hwsim.accumulator import MAX_BITS, Accumulator, required_bits
 from hwsim.choices import chosen, parse_choices
-from hwsim.formats import Uniform
+from hwsim.formats import Format, Uniform
 from hwsim.multipliers import Multiplier, TableMultiplier
 from hwsim.multipliers.custom_files import named_table
 from hwsim.network import Network
@@ -70,7 +70,7 @@ def _fitting(tables: Mapping[Matmul, str]) -> dict[str, TableMultiplier]:
     refused: dict[str, list[str]] = {}
     for layer, table in tables.items():
         try:
-            found[layer.name] = _table_for(layer, table)
+            found[layer.name] = layer_table(table, layer.multiplier.weight, layer.multiplier.activation)
         except ValueError as error:
             refused.setdefault(str(error), []).append(repr(layer.name))
     if refused:
@@ -81,11 +81,18 @@ def _fitting(tables: Mapping[Matmul, str]) -> dict[str, TableMultiplier]:
     return found
 
 
-def _table_for(layer: Matmul, table: str) -> TableMultiplier:
-    weight = layer.multiplier.weight
+def layer_table(table: str, weight: Format, activation: Format) -> TableMultiplier:
+    """Return the product table of that name for a layer's operands.
+
+    Raises:
+        FileNotFoundError: there is no such table.
+        ValueError: it does not fit, or weights or activations are not uniform.
+    """
     if not isinstance(weight, Uniform):
         raise ValueError(f"a product table replaces uniform weights, not {weight.name}")
-    return named_table(table, weight, layer.multiplier.activation)
+    if not isinstance(activation, Uniform):
+        raise ValueError(f"a product table replaces uniform activations, not {activation.name}")
+    return named_table(table, weight, activation)
 
 
 def _with_multiplier(node: Matmul, multiplier: Multiplier) -> Matmul:

@@ -1,4 +1,4 @@
-"""The same weights on other hardware: product tables by name or file, accumulators, and what their widths do."""
+"""The same weights on other hardware: product tables by name or file, layer by layer, and accumulators."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from hwsim.accumulator import Accumulator
-from hwsim.accumulators import accuracy_rows, layer_rows
 from hwsim.arithmetic import Requantizer
 from hwsim.engines import simulate
 from hwsim.exchange import tables_of, with_accumulators, with_tables
@@ -126,17 +125,3 @@ def test_accumulators_are_chosen_layer_by_layer() -> None:
         with_accumulators(two_layers(), ["7"], "error")
     with pytest.raises(ValueError, match=r"accumulator bits must be an integer in 2\.\.63, got 'x'"):
         with_accumulators(two_layers(), ["out=x"], "wrap")
-
-
-def test_rows_of_bits_and_accuracy() -> None:
-    network = linear([[7, 7], [1, 8]], Uniform(4), Accumulator(9))
-    images = np.array([[4.0, 4.0], [0.0, 3.0]])
-    (row,) = layer_rows(network, images)
-    assert (row["terms"], row["bits_worst_case"], row["bits_seen"]) == (2, 9, 7)
-    rows = accuracy_rows(network, images, np.array([0, 0]), [6, 7])
-    assert [(r["bits"], r["overflow"], r["correct"], r["overflows"]) for r in rows] == [
-        (6, "wrap", 2, 1),
-        (6, "saturate", 2, 1),
-        (7, "wrap", 2, 0),
-        (7, "saturate", 2, 0),
-    ]

@@ -1,9 +1,13 @@
 """Everything that decides what a training run computes."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
+from hwsim.accumulator import Accumulator
+from hwsim.choices import parse_choices
 from hwsim.errors import unknown_name
 from trainers.augment import AUGMENTATIONS
 from trainers.bwrf import BwrfConfig
@@ -41,6 +45,9 @@ class TrainConfig:
     bwrf: BwrfConfig | None = None  #: Block-wise replacement around the methods, if any.
     fraction_bits: int = 6  #: Fraction bits of the product table that export builds for POST.
     layout: str = "shared"  #: Layout of that table: shared or full.
+    multiplier: tuple[str, ...] | None = None  #: Product tables to train through, each `TABLE` or `PATTERN=TABLE`.
+    accumulator_bits: int | None = None  #: Width of the accumulators to train through; None: as wide as needed.
+    overflow: str | None = None  #: What such an accumulator does: wrap or saturate.
     epochs: int = 30  #: Passes over the training images.
     batch_size: int = 64  #: Images per step; the last step of an epoch takes what is left.
     lr: float = 0.1  #: Largest learning rate.
@@ -64,6 +71,7 @@ class TrainConfig:
         for kind, known in (("schedule", SCHEDULES), ("augment", AUGMENTATIONS)):
             if getattr(self, kind) not in known:
                 raise unknown_name(kind, getattr(self, kind), known)
+        self._check_hardware()
         if self.is_quantized:
             self._check_methods()
             self.quantization  # noqa: B018  # its own checks run now rather than after loading the data
@@ -80,6 +88,23 @@ class TrainConfig:
             if method not in (*ALIASES, *QUANTIZERS):
                 known = [name for name, cls in QUANTIZERS.items() if role in cls.roles]
                 raise unknown_name(f"method for {role}", method, [*names, *ALIASES, *known])
+
+    def _check_hardware(self) -> None:
+        if not self.is_quantized and (self.multiplier or self.accumulator_bits is not None):
+            raise ValueError("a float network has no product tables and no accumulators to train through")
+        if (self.accumulator_bits is None) != (self.overflow is None):
+            raise ValueError("accumulator_bits and overflow belong together")
+        if self.overflow == "error":
+            raise ValueError("overflow of the accumulator to train through must be wrap or saturate, got 'error'")
+        if self.accumulator_bits is not None and self.overflow is not None:
+            Accumulator(self.accumulator_bits, self.overflow)  # its own checks
+
+    @property
+    def hardware(self) -> str:
+        """Short name of the tables and accumulators to train through, such as "drum"; empty if there are none."""
+        tables = [Path(choice.value).stem for choice in parse_choices(self.multiplier or ())]
+        register = [] if self.accumulator_bits is None else [f"{self.overflow}{self.accumulator_bits}"]
+        return "+".join(re.sub(r"[^\w.]+", "_", name) for name in tables + register)
 
     @property
     def is_quantized(self) -> bool:
@@ -98,8 +123,9 @@ class TrainConfig:
         if not self.is_quantized:
             return FLOAT
         method = self.weights if self.activations == "lsq" else f"{self.weights}-{self.activations}"
-        wrapper = "" if self.bwrf is None else "-bwrf"
-        return f"{method}-w{self.bits}a{self.quantization.activation_bits}{wrapper}"
+        bits = f"{method}-w{self.bits}a{self.quantization.activation_bits}"
+        wrapper = "" if self.bwrf is None else "bwrf"
+        return "-".join(filter(None, [bits, wrapper, self.hardware]))
 
     @property
     def run_id(self) -> str:

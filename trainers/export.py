@@ -17,7 +17,9 @@ from torch import fx, nn
 
 from hwsim.accumulator import Accumulator, required_bits
 from hwsim.arithmetic import ROUNDINGS, Requantizer
+from hwsim.choices import chosen, parse_choices
 from hwsim.errors import unknown_name
+from hwsim.exchange import layer_table
 from hwsim.formats import Uniform
 from hwsim.multipliers import Multiplier, multiplier_for
 from hwsim.network import Datapath, Network
@@ -60,6 +62,7 @@ class ExportConfig:
     datapath: Datapath = field(default_factory=Datapath)  #: Fixed point of the values between the layers.
     accumulator_bits: int | None = None  #: Width of every accumulator; None: each layer's narrowest safe one.
     overflow: str = "error"  #: What an accumulator does on overflow: error, wrap or saturate.
+    tables: tuple[str, ...] = ()  #: Product tables, `TABLE` or `PATTERN=TABLE`; layers without one multiply exactly.
     multiplier_bits: int = 24  #: Bits of the rescaling multipliers, fewer where a product would leave 63 bits.
     rounding: str = "half_up"  #: Rounding of every rescaling.
 
@@ -214,9 +217,16 @@ def layer_multiplier(name: str, layer: QuantLayer, config: ExportConfig) -> Mult
     """Return the circuit that multiplies a layer's codes.
 
     Raises:
-        ValueError: there is none for these formats, or its products would be too wide.
+        FileNotFoundError: there is no such table.
+        ValueError: there is no circuit for these formats, its products would be too wide, or the table does not fit.
     """
     activation = activation_format(name, layer)
+    table = chosen(parse_choices(config.tables), name)
+    if table is not None:
+        try:
+            return layer_table(table, layer.weight_quantizer.format, activation)
+        except ValueError as error:
+            raise ValueError(f"layer {name!r}: {error}") from error
     return multiplier_for(layer.weight_quantizer.format, activation, config.fraction_bits, config.layout)
 
 

@@ -6,50 +6,71 @@ arXiv:1308.3432), so that the weights learn to live with the circuit's errors.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hwsim.accumulator import Accumulator
+from hwsim.choices import parse_choices
 from hwsim.engines.compiled import compiled_layer
 from hwsim.engines.elementwise import wrap
-from hwsim.formats import Uniform
-from hwsim.multipliers import Multiplier, multiplier_for
-from hwsim.multipliers.custom_files import named_table
+from hwsim.multipliers.custom_files import table_file
+from hwsim.multipliers.examples import EXAMPLES
 from hwsim.nodes import Conv, Linear, Matmul
-from trainers.export import activation_format
+from trainers.config import TrainConfig
+from trainers.export import ExportConfig, layer_multiplier
 from trainers.geometry import padding_of, pair
 from trainers.layers import QuantLayer, QuantLinear, quant_layers
+from trainers.run_folder import file_sha256
+
+EXACT = Accumulator(62, "wrap")
 
 
-@dataclass(frozen=True)
-class Hardware:
-    """The circuit that a network is trained for."""
+def export_config(config: TrainConfig) -> ExportConfig:
+    """Return the hardware that a run is exported to."""
+    return ExportConfig(
+        fraction_bits=config.fraction_bits,
+        layout=config.layout,
+        accumulator_bits=config.accumulator_bits,
+        overflow=config.overflow or "error",
+        tables=config.multiplier or (),
+    )
 
-    table: str | None = None  #: Product table of the uniform layers: a file or an example's name; None: exact products.
-    accumulator: Accumulator = field(default_factory=lambda: Accumulator(62, "wrap"))  #: Register of every layer.
 
-    def multiplier(self, name: str, layer: QuantLayer) -> Multiplier:
-        """Return the circuit that multiplies in a layer."""
-        weight, activation = layer.weight_quantizer.format, activation_format(name, layer)
-        if self.table is None or not isinstance(weight, Uniform):
-            return multiplier_for(weight, activation)
-        return named_table(self.table, weight, activation)
+def as_trained(model: nn.Module, config: TrainConfig) -> AbstractContextManager[None]:
+    """Let the model compute as it does while it is trained: through the run's tables and accumulators, if it has any.
+
+    Raises:
+        FileNotFoundError, ValueError: as `on_hardware`.
+    """
+    return on_hardware(model, export_config(config)) if config.hardware else nullcontext()
+
+
+def table_hashes(config: TrainConfig) -> dict[str, str | None]:
+    """Return the SHA-256 of each file that holds a table of the run, as `table NAME`.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such table.
+    """
+    names = {choice.value for choice in parse_choices(config.multiplier or ())} - set(EXAMPLES)
+    files = {name: Path(file) if (file := name.rpartition(":")[0]) else table_file(name) for name in sorted(names)}
+    return {f"table {name}": file_sha256(file) for name, file in files.items()}
 
 
 @contextmanager
-def on_hardware(model: nn.Module, hardware: Hardware) -> Iterator[None]:
-    """Let every quantized layer of the model compute as the hardware does, until the block ends.
+def on_hardware(model: nn.Module, config: ExportConfig) -> Iterator[None]:
+    """Let every quantized layer of the model compute as the hardware it is exported to does, until the block ends.
+
+    An accumulator that wraps or saturates does so here; one that refuses overflow sums exactly.
 
     Raises:
-        ValueError: a table that does not fit a layer; the message says which size it has.
+        FileNotFoundError, ValueError: a table that there is not, or that does not fit a layer, which the message names.
     """
-    handles = [
-        layer.register_forward_hook(_Simulation(name, layer, hardware)) for name, layer in quant_layers(model).items()
-    ]
+    layers = quant_layers(model)
+    handles = [layer.register_forward_hook(_Simulation(name, layer, config)) for name, layer in layers.items()]
     try:
         yield
     finally:
@@ -60,9 +81,11 @@ def on_hardware(model: nn.Module, hardware: Hardware) -> Iterator[None]:
 class _Simulation:
     """A hook that replaces one layer's output by the simulated one and leaves its gradient."""
 
-    def __init__(self, name: str, layer: QuantLayer, hardware: Hardware) -> None:
-        self.name, self.hardware = name, hardware
-        self.multiplier = hardware.multiplier(name, layer)
+    def __init__(self, name: str, layer: QuantLayer, config: ExportConfig) -> None:
+        self.name = name
+        self.multiplier = layer_multiplier(name, layer, config)
+        bits = None if config.overflow == "error" else config.accumulator_bits
+        self.accumulator = EXACT if bits is None else Accumulator(bits, config.overflow)
 
     def __call__(self, layer: QuantLayer, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         """Return the simulated output, with the gradient of the exact one."""
@@ -80,15 +103,15 @@ class _Simulation:
             wrap(sums, kernel.wrap_bits)
         registers = torch.from_numpy(sums).double()
         first = registers.permute(0, 3, 1, 2) if registers.ndim == 4 else registers
-        scale = (layer.weight_quantizer.scale * layer.activation_quantizer.scale).double().reshape(-1)
         shape = (1, -1) + (1,) * (first.ndim - 2)
-        real = first * scale.reshape(shape) * self.multiplier.unit
+        scale = layer.weight_quantizer.scale.double().reshape(shape) * layer.activation_quantizer.scale_for(x).double()
+        real = first * scale * self.multiplier.unit
         return (real if layer.bias is None else real + layer.bias.reshape(shape)).float()
 
     def node(self, layer: QuantLayer) -> Matmul:
         """Return the layer as the simulator knows it, with the weights of this moment."""
         weight = layer.weight_quantizer.codes(layer.weight).numpy()
-        accumulator, inputs = self.hardware.accumulator, ("codes",)
+        accumulator, inputs = self.accumulator, ("codes",)
         if isinstance(layer, QuantLinear):
             return Linear(self.name, inputs, weight=weight, multiplier=self.multiplier, accumulator=accumulator)
         return Conv(

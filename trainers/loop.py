@@ -15,6 +15,7 @@ from trainers.checkpoint import Checkpoints, State
 from trainers.config import TrainConfig
 from trainers.data import Dataset, load_dataset
 from trainers.evaluate import as_inputs, count_correct
+from trainers.hardware import as_trained, table_hashes
 from trainers.model_file import load_model, read_tensors, save_model
 from trainers.models import make_model
 from trainers.models.residual import load_weights
@@ -53,7 +54,8 @@ def train(config: TrainConfig, run_dir: str | Path, progress: Progress | None = 
     dataset = load_dataset(config.data, config.data_dir)
     init = find_init(config.init, folder) if config.init else None
     with locked(folder), reproducible(config.seed, config.threads):
-        claim(folder, config, {"data_sha256": dataset.sha256, "init_sha256": file_sha256(init) if init else None})
+        hashes = {"data_sha256": dataset.sha256, "init_sha256": file_sha256(init) if init else None}
+        claim(folder, config, hashes | table_hashes(config))
         weights = folder / (QUANTIZED_WEIGHTS if config.is_quantized else FLOAT_WEIGHTS)
         if (folder / RECORD).exists():
             return TrainedRun(config, folder, load_model(weights).eval(), dataset, read_json(folder / RECORD), True)
@@ -61,12 +63,13 @@ def train(config: TrainConfig, run_dir: str | Path, progress: Progress | None = 
         state = new_state(config, model, make_objective(config, model, init), len(dataset.train_labels))
         checkpoints = Checkpoints(folder / CHECKPOINT, config.checkpoint_seconds)
         checkpoints.restore(state)
-        while state.epoch <= config.epochs:
-            run_epoch(state, config, dataset, checkpoints)
-            close_epoch(state, config, dataset)
-            checkpoints.save(state)
-            (progress or Silent()).update(state.epoch - 1, config.epochs, state.curves[-1])
-        correct["qat" if config.is_quantized else "float"] = count_correct(model, dataset)
+        with as_trained(model, config):
+            while state.epoch <= config.epochs:
+                run_epoch(state, config, dataset, checkpoints)
+                close_epoch(state, config, dataset)
+                checkpoints.save(state)
+                (progress or Silent()).update(state.epoch - 1, config.epochs, state.curves[-1])
+            correct["qat" if config.is_quantized else "float"] = count_correct(model, dataset)
         save_model(weights, model, config)
         record = make_record(config, dataset, correct, state.curves, state.seconds)
         return TrainedRun(config, folder, model.eval(), dataset, record, False)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from hwsim.choices import parse_choices
 from hwsim.cost import CostTable, network_cost, workload_cost
 from hwsim.executor import worker_pool
 from hwsim.network import Network
@@ -16,7 +17,8 @@ from hwsim.network_file import save_network
 from trainers.config import TrainConfig
 from trainers.data import load_dataset
 from trainers.evaluate import as_inputs
-from trainers.export import ExportConfig, export, layer_multiplier
+from trainers.export import export, layer_multiplier
+from trainers.hardware import as_trained, export_config
 from trainers.layers import quant_layers
 from trainers.loop import train
 from trainers.models import make_model
@@ -67,8 +69,10 @@ def check_design(config: TrainConfig) -> None:
     """
     model = float_model(config)
     if config.is_quantized:
-        for name, layer in quant_layers(swap_layers(model, config.quantization, ())).items():
-            layer_multiplier(name, layer, hardware(config))
+        layers = quant_layers(swap_layers(model, config.quantization, ()))
+        parse_choices(config.multiplier or (), layers)
+        for name, layer in layers.items():
+            layer_multiplier(name, layer, export_config(config))
     if config.bwrf is not None:
         cut(model, stage_names(model, config.bwrf.stages))
 
@@ -98,22 +102,20 @@ def float_model(config: TrainConfig) -> nn.Module:
         return make_model(config.model, **config.model_options)
 
 
-def hardware(config: TrainConfig) -> ExportConfig:
-    """Return the hardware that a run is exported to."""
-    return ExportConfig(fraction_bits=config.fraction_bits, layout=config.layout)
-
-
 def export_run(run: TrainedRun) -> Network:
     """Return the integer network of a trained run."""
     config = run.config
     origin = {"run_id": config.run_id, "data": config.data, "model": config.model, "design": config.design}
-    return export(run.model, run.dataset.image_shape, hardware(config), config.run_id, {**origin, "seed": config.seed})
+    return export(
+        run.model, run.dataset.image_shape, export_config(config), config.run_id, {**origin, "seed": config.seed}
+    )
 
 
 def check_run(run: TrainedRun, network: Network) -> ExportCheck:
     """Check export's promises on all test images."""
     images = as_inputs(torch.from_numpy(run.dataset.test_images), run.dataset)
-    return check_export(run.model, network, images, torch.from_numpy(run.dataset.test_labels))
+    with as_trained(run.model, run.config):
+        return check_export(run.model, network, images, torch.from_numpy(run.dataset.test_labels))
 
 
 def float_cost(run: TrainedRun) -> CostTable:

@@ -42,6 +42,22 @@ def parse_bits(text: str, low: int = 1, high: int = 16, option: str = "--bits") 
     return [parse_width(entry, low, high, option) for entry in parse_names(text, option)]
 
 
+def parse_ranges(text: str, low: int, high: int, option: str = "--bits") -> list[int]:
+    """Return the bit widths of a comma-separated list whose entries are widths or ranges, such as 8-12.
+
+    Raises:
+        ValueError: an entry is neither, is empty, is outside low..high, or a width stands twice.
+    """
+    widths: list[int] = []
+    for entry in parse_names(text, option):
+        first, _, last = entry.partition("-")
+        ends = [parse_width(end, low, high, option) for end in (first, last or first)]
+        widths += range(ends[0], ends[1] + 1)
+        if ends[0] > ends[1] or len(set(widths)) < len(widths):
+            raise ValueError(f"{option} takes rising ranges of different widths, got {entry!r} in {text!r}")
+    return widths
+
+
 def parse_width(text: str, low: int = 1, high: int = 16, option: str = "--bits") -> int:
     """Return one bit width.
 

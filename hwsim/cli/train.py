@@ -46,6 +46,16 @@ def train(
     bwrf_temperature: Annotated[float | None, typer.Option(help="Temperature of the divergences (4).")] = None,
     fraction_bits: Annotated[int, typer.Option(help="Fraction bits of post's look-up table.")] = 6,
     layout: Annotated[str, typer.Option(help="Layout of that table: shared or full.")] = "shared",
+    multiplier: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TABLE|PATTERN=TABLE",
+            help="Product table to train through, in every layer or in layers of a name; repeatable. An example's "
+            "name, a .npy, .csv or .h file, or file.py:function.",
+        ),
+    ] = None,
+    accumulator_bits: Annotated[int | None, typer.Option(help="Accumulator width to train through.")] = None,
+    overflow: Annotated[str | None, typer.Option(help="What such an accumulator does: wrap or saturate.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the images (default: the data's recipe).")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images per step (default: the recipe).")] = None,
     lr: Annotated[float | None, typer.Option(help="Largest learning rate (default: the recipe).")] = None,
@@ -76,6 +86,8 @@ def train(
     given: dict[str, Any] = {"data": data, "data_dir": data_dir, "model": model, "seed": seed, "study": study}
     given |= {"weights": weights, "activations": activations, "bits": bits, "act_bits": act_bits}
     given |= {"exponents": exponents, "extended": extended, "fraction_bits": fraction_bits, "layout": layout}
+    given |= {"multiplier": tuple(multiplier) if multiplier else None}
+    given |= {"accumulator_bits": accumulator_bits, "overflow": overflow}
     given |= {"epochs": epochs, "batch_size": batch_size, "lr": lr, "weight_decay": weight_decay}
     replacement = {"distillation": bwrf_distillation, "branch_task": bwrf_branch_task}
     replacement |= {"branch_distillation": bwrf_branch_distillation, "branch_teaching": bwrf_branch_teaching}
