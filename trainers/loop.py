@@ -24,6 +24,7 @@ from trainers.optimizer import make_optimizer, set_learning_rate
 from trainers.progress import Progress, Silent
 from trainers.quantize import quantize
 from trainers.quantizers import Quantizer
+from trainers.quantizers.ewgs import estimate_deltas
 from trainers.record import TrainedRun, make_record
 from trainers.run_folder import (
     CHECKPOINT,
@@ -129,6 +130,8 @@ def run_epoch(state: State, config: TrainConfig, dataset: Dataset, checkpoints: 
         generator = seed_step(config.seed, state.epoch, state.step)
         x = as_inputs(AUGMENTATIONS[config.augment](images[chosen], generator), dataset)
         set_learning_rate(state.optimizer, learning_rate(config, state.epoch, state.step, len(batches)))
+        if state.step == 0:
+            estimate_deltas(state.model, x, labels[chosen])
         train_step(state, x, labels[chosen])
         if checkpoints.due():
             check_losses(state)

@@ -7,8 +7,10 @@ from hwsim.errors import unknown_name
 from trainers.quantizers.apot import ApotQuantizer
 from trainers.quantizers.asq import AsqQuantizer
 from trainers.quantizers.base import ROLES, Quantizer
+from trainers.quantizers.daq import DaqQuantizer
 from trainers.quantizers.dorefa import DorefaQuantizer
 from trainers.quantizers.dsq import DsqQuantizer
+from trainers.quantizers.ewgs import EwgsQuantizer
 from trainers.quantizers.faq import FaqQuantizer
 from trainers.quantizers.inq import InqQuantizer
 from trainers.quantizers.lq_nets import LqNetsQuantizer
@@ -30,6 +32,8 @@ QUANTIZERS: dict[str, type[Quantizer]] = {
     "sawb": SawbQuantizer,
     "dsq": DsqQuantizer,
     "faq": FaqQuantizer,
+    "ewgs": EwgsQuantizer,
+    "daq": DaqQuantizer,
     "pot": PotQuantizer,
     "post": PostQuantizer,
     "asq": AsqQuantizer,
