@@ -8,12 +8,14 @@ shared machines OpenMP timings mean little without it.
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from unittest.mock import patch
 
 import numba
 import numpy as np
 import torch
 from interleaved import machine, measure, report
+from peers import PEERS, prepare_peer
 from resnet18 import float_resnet18, resnet18
 
 from hwsim.accumulator import Accumulator
@@ -23,6 +25,7 @@ from hwsim.multipliers import Multiplier, TableMultiplier, multiplier_for
 
 FEATURES = vector_code.processor_features()
 OUTPUT = "classifier.rescale"
+PEER_ROUNDS = 3
 PAUSE_S = 0.02  #: Lets the other library's threads stop spinning.
 
 
@@ -104,6 +107,22 @@ def table_rows(batch: int, rounds: int, names: list[str]) -> list[dict[str, obje
     ]
 
 
+def peer_rows() -> list[dict[str, object]]:
+    """Return a row per peer, at batch 1, the reference beside it in each round: the same table, and the same sums."""
+    pixels = np.random.default_rng(0).random((1, 3, 224, 224))
+    image, model, network = torch.from_numpy(pixels).float(), float_resnet18(), resnet18(random_table(4))
+    expected = compiled.prepare(network, [OUTPUT]).run(pixels).values[OUTPUT]
+    rows: list[dict[str, object]] = []
+    for name in PEERS:
+        engine = prepare_peer(name, network, [OUTPUT])
+        np.testing.assert_array_equal(engine.run(pixels).values[OUTPUT], expected)
+        with torch.no_grad():
+            seconds = measure({"base": lambda: model(image), name: partial(engine.run, pixels)}, PEER_ROUNDS, PAUSE_S)
+        ratio = round(seconds[name] / seconds["base"], 1)
+        rows.append({"row": name, "batch": 1, "ms": round(seconds[name] * 1e3), "ratio": ratio, "target": None})
+    return rows
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -111,9 +130,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--only", nargs="*", default=[], help="rows whose name contains one of these")
+    parser.add_argument("--peers", action="store_true", help="the loops of other simulators, too, at batch 1")
     options = parser.parse_args()
     where = machine(numba=numba.__version__, numpy=np.__version__)
     rows = [row for batch in options.batch for row in table_rows(batch, options.rounds, options.only)]
+    if options.peers:
+        rows += peer_rows()
     report(where, rows, options.format == "json")
 
 
