@@ -209,7 +209,8 @@ def test_help_names_all_that_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> N
     assert f"Data set: {', '.join(DATASETS)}." in train
     networks = train.partition("Network: ")[2].partition(" (")[0].split(", ")
     assert set(networks) >= set(MODELS)
-    weights = [method for method in QUANTIZERS if method not in ALIASES.values()]
+    serving = [name for name, method in QUANTIZERS.items() if "weights" in method.roles]
+    weights = [name for name in serving if name not in ALIASES.values()]
     assert f"Weights: {', '.join(['float', *ALIASES, *weights])}." in train
     activations = [name for name, method in QUANTIZERS.items() if "activations" in method.roles]
     assert f"Method for activations: {', '.join(activations)}." in train

@@ -205,7 +205,7 @@ def test_folder_that_cannot_be_made_is_an_os_error(tmp_path: Path) -> None:
 
 
 def test_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"the loss became (nan|inf) in step \d of epoch 1; lower the learning rate"):
+    with pytest.raises(ValueError, match=r"the loss became (nan|inf) in step \d of epoch 1; first not finite is \w+ "):
         run(replace(SHORT, lr=1e30), tmp_path)
     assert not (tmp_path / SHORT.run_id / "checkpoint.safetensors").exists()
 

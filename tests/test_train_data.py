@@ -11,6 +11,7 @@ import torch
 from trainers.data import Dataset, load_dataset
 from trainers.data import cifar10 as cifar10_module
 from trainers.data.dataset import Images
+from trainers.data.strokes import draw
 from trainers.evaluate import as_inputs
 
 
@@ -30,6 +31,24 @@ def test_digits_are_exact_in_four_fraction_bits() -> None:
         assert (images.min(), images.max()) == (0, 1)
         np.testing.assert_array_equal(images * 16, np.rint(images * 16))
         np.testing.assert_array_equal(digits.normalized(images), images)
+
+
+def test_strokes_are_the_same_everywhere() -> None:
+    strokes = load_dataset("strokes")
+    assert strokes.train_images.shape == (1000, 1, 8, 8)
+    assert strokes.test_images.shape == (200, 1, 8, 8)
+    assert np.bincount(strokes.train_labels).tolist() == [334, 333, 333]
+    assert strokes.train_images.dtype == np.float32
+    assert (strokes.train_images.min(), strokes.train_images.max()) == (0, 1)
+    np.testing.assert_array_equal(strokes.train_images * 16, np.rint(strokes.train_images * 16))
+    assert strokes.sha256 == "addf518b2a27be7dc002a1cff22a9b4fd618f55b1d8ea3cac4ef732e0fa77343"
+
+
+def test_a_stroke_inks_the_pixels_between_its_ends() -> None:
+    image = draw(np.array([[[1.0, 2.0], [5.0, 2.0]]]))[0]
+    expected = np.zeros((8, 8), np.float32)
+    expected[2, 1:6] = [0.5625, 1, 1, 1, 0.5625]  # eight points a pixel; at the ends 1 + 7/8 + ... + 1/8 = 4.5 of them
+    np.testing.assert_array_equal(image, expected)
 
 
 def small_dataset(images: Images) -> Dataset:

@@ -39,6 +39,12 @@ class Checkpoints:
         self.path = path
         self.interval = seconds
         self.last = time.monotonic()
+        self.good: str | None = None
+
+    @property
+    def last_good(self) -> str:
+        """What an error says of the last state that was saved."""
+        return f"the last good checkpoint is {self.good}" if self.good else "no checkpoint was saved before"
 
     def due(self) -> bool:
         """Whether the state was last saved long enough ago."""
@@ -52,6 +58,7 @@ class Checkpoints:
         position = {name: getattr(state, name) for name in ("epoch", "step", "curves", "seconds")}
         header = {HEADER: json.dumps({**position, "versions": versions()})}
         write_tensors(self.path, _tensors(state), header)
+        self._note(state)
 
     def restore(self, state: State) -> None:
         """Bring the state to where the file left it, if there is a file.
@@ -67,6 +74,10 @@ class Checkpoints:
         for name, value in position.items():
             setattr(state, name, value)
         _load(state, tensors)
+        self._note(state)
+
+    def _note(self, state: State) -> None:
+        self.good = f"{self.path}, before step {state.step + 1} of epoch {state.epoch}"
 
 
 def _tensors(state: State) -> dict[str, Tensor]:

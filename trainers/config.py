@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,10 @@ class TrainConfig:
     augment: str = "none"  #: Random changes of the training images.
     seed: int = 0  #: Where all random numbers start.
     init: str | None = None  #: Float weights to start from: a file, a run's folder, or the name of a run beside this.
+    progressive: tuple[int, ...] = ()  #: Bits of the runs before this one, falling; `init` is then the last of them.
+    quantizers_only: bool = False  #: Weights and batch norm stay as they are, only the quantizers learn.
+    calibration_data: str | None = None  #: Data set whose images the quantizers learn on, if not the task's.
+    calibration_dir: str | None = None  #: Folder of that data set's files, if it has any.
     calibration_images: int = 256  #: Training images that the scales start from.
     threads: int = 1  #: Threads of the arithmetic; part of the result, since it decides the order of sums.
     checkpoint_seconds: float = 30.0  #: A long epoch is saved this often.
@@ -77,10 +82,36 @@ class TrainConfig:
             self.quantization  # noqa: B018  # its own checks run now rather than after loading the data
 
         self._check_bwrf()
+        self._check_progressive()
+        self._check_quantizers_only()
 
     def _check_bwrf(self) -> None:
         if self.bwrf is not None and not self.is_quantized:
             raise ValueError("BWRF trains a quantized network, but weights are float")
+
+    def _check_progressive(self) -> None:
+        object.__setattr__(self, "progressive", tuple(self.progressive))  # a list, where it comes from JSON
+        if not self.progressive:
+            return
+        if not self.is_quantized:
+            raise ValueError("progressive training is of a quantized network, but weights are float")
+        widths = (9, *self.progressive, self.bits)
+        if any(low >= high for high, low in pairwise(widths)):
+            before = ", ".join(str(bits) for bits in self.progressive)
+            raise ValueError(f"progressive bits must fall from 8 at most to above the run's {self.bits}, got {before}")
+        if self.bwrf is not None:
+            raise ValueError("BWRF starts from float weights, so the run cannot be progressive")
+
+    def _check_quantizers_only(self) -> None:
+        if not self.quantizers_only:
+            if self.calibration_data is not None:
+                raise ValueError("calibration_data is for quantizers_only: weights learn from the task's data")
+            return
+        if not self.is_quantized:
+            raise ValueError("quantizers_only is for a quantized network, but weights are float")
+        for name in ("progressive", "bwrf"):
+            if getattr(self, name):
+                raise ValueError(f"{name} trains weights, so it does not go with quantizers_only")
 
     def _check_methods(self) -> None:
         for role, names in (("weights", (FLOAT,)), ("activations", ())):
@@ -124,8 +155,17 @@ class TrainConfig:
             return FLOAT
         method = self.weights if self.activations == "lsq" else f"{self.weights}-{self.activations}"
         bits = f"{method}-w{self.bits}a{self.quantization.activation_bits}"
-        wrapper = "" if self.bwrf is None else "bwrf"
-        return "-".join(filter(None, [bits, wrapper, self.hardware]))
+        return "-".join(filter(None, [bits, *self._training, self.hardware]))
+
+    @property
+    def _training(self) -> list[str]:
+        """What the design's name says of how it is trained; nothing of the usual way."""
+        return [
+            *(["bwrf"] if self.bwrf is not None else []),
+            *(["after", *map(str, self.progressive)] if self.progressive else []),
+            *(["quantizers"] if self.quantizers_only else []),
+            *(["on", self.calibration_data] if self.calibration_data is not None else []),
+        ]
 
     @property
     def run_id(self) -> str:
@@ -136,4 +176,5 @@ class TrainConfig:
         """Return every field as JSON values; the activations' bits are spelled out."""
         values = asdict(self)
         values["act_bits"] = self.bits if self.act_bits is None else self.act_bits
+        values["progressive"] = list(self.progressive)
         return values

@@ -13,18 +13,21 @@ from trainers.augment import AUGMENTATIONS
 from trainers.bwrf import BlockReplacement
 from trainers.checkpoint import Checkpoints, State
 from trainers.config import TrainConfig
-from trainers.data import Dataset, load_dataset
+from trainers.data import Dataset
+from trainers.diagnosis import bad_state, first_not_finite
 from trainers.evaluate import as_inputs, count_correct
 from trainers.hardware import as_trained, table_hashes
 from trainers.model_file import load_model, read_tensors, save_model
 from trainers.models import make_model
 from trainers.models.residual import load_weights
-from trainers.objective import Objective, TaskObjective
+from trainers.objective import Distillation, Objective, TaskObjective
 from trainers.optimizer import make_optimizer, set_learning_rate
 from trainers.progress import Progress, Silent
+from trainers.progressive import hand_over, load_previous, plain_state
 from trainers.quantize import quantize
 from trainers.quantizers import Quantizer
 from trainers.quantizers.ewgs import estimate_deltas
+from trainers.quantizers_only import answered, freeze_weights, set_mode, training_data
 from trainers.record import TrainedRun, make_record
 from trainers.run_folder import (
     CHECKPOINT,
@@ -52,8 +55,8 @@ def train(config: TrainConfig, run_dir: str | Path, progress: Progress | None = 
         FileNotFoundError: the data or the initial weights are missing.
     """
     folder = Path(run_dir)
-    dataset = load_dataset(config.data, config.data_dir)
-    init = find_init(config.init, folder) if config.init else None
+    dataset = training_data(config)
+    init = starting_weights(config, folder)
     with locked(folder), reproducible(config.seed, config.threads):
         hashes = {"data_sha256": dataset.sha256, "init_sha256": file_sha256(init) if init else None}
         claim(folder, config, hashes | table_hashes(config))
@@ -62,12 +65,13 @@ def train(config: TrainConfig, run_dir: str | Path, progress: Progress | None = 
             return TrainedRun(config, folder, load_model(weights).eval(), dataset, read_json(folder / RECORD), True)
         model, correct = starting_model(config, dataset, init)
         state = new_state(config, model, make_objective(config, model, init), len(dataset.train_labels))
+        source = answered(dataset, float_network(config, init)) if config.quantizers_only else dataset
         checkpoints = Checkpoints(folder / CHECKPOINT, config.checkpoint_seconds)
         checkpoints.restore(state)
         with as_trained(model, config):
             while state.epoch <= config.epochs:
-                run_epoch(state, config, dataset, checkpoints)
-                close_epoch(state, config, dataset)
+                run_epoch(state, config, source, checkpoints)
+                close_epoch(state, config, source)
                 checkpoints.save(state)
                 (progress or Silent()).update(state.epoch - 1, config.epochs, state.curves[-1])
             correct["qat" if config.is_quantized else "float"] = count_correct(model, dataset)
@@ -76,17 +80,52 @@ def train(config: TrainConfig, run_dir: str | Path, progress: Progress | None = 
         return TrainedRun(config, folder, model.eval(), dataset, record, False)
 
 
+def starting_weights(config: TrainConfig, run_dir: Path) -> Path | None:
+    """Return the file that a run starts from: float weights or, of a progressive run, a quantized network.
+
+    Raises:
+        ValueError: the run needs such a file and names none.
+        FileNotFoundError: it names one that does not exist.
+    """
+    if config.init is not None:
+        return find_init(config.init, run_dir, QUANTIZED_WEIGHTS if config.progressive else FLOAT_WEIGHTS)
+    for name in ("progressive", "quantizers_only"):
+        if getattr(config, name):
+            raise ValueError(f"{name} training needs trained weights to start from, init names none")
+    return None
+
+
 def starting_model(config: TrainConfig, dataset: Dataset, init: Path | None) -> tuple[nn.Module, dict[str, int]]:
     """Return the network before its first step, and the float network's right answers if it was trained before."""
-    model = make_model(config.model, **config.model_options)
-    correct = {}
-    if init:
-        load_weights(model, read_tensors(init)[0])
-    if init and config.is_quantized:
-        correct["float"] = count_correct(model, dataset)
+    if init and config.progressive:
+        return continued_model(config, dataset, init)
+    model = float_network(config, init)
+    correct = {"float": count_correct(model, dataset)} if init and config.is_quantized else {}
     if config.is_quantized:
         model = quantize(model, config.quantization, calibration_batch(config, dataset))
+    if config.quantizers_only:
+        freeze_weights(model)
     return model.train(), correct
+
+
+def continued_model(config: TrainConfig, dataset: Dataset, init: Path) -> tuple[nn.Module, dict[str, int]]:
+    """Return what `starting_model` does, of a progressive run; the float network's answers are those of its record."""
+    previous = load_previous(init, config)
+    model = float_network(config, None)
+    load_weights(model, plain_state(previous))
+    model = quantize(model, config.quantization, calibration_batch(config, dataset))
+    hand_over(previous, model)
+    record = init.parent / RECORD
+    counts = read_json(record)["counts"] if record.exists() else {}
+    return model.train(), {"float": counts["float_correct"]} if "float_correct" in counts else {}
+
+
+def float_network(config: TrainConfig, init: Path | None) -> nn.Module:
+    """Return the float network with the weights of `init`, or with random ones."""
+    model = make_model(config.model, **config.model_options)
+    if init:
+        load_weights(model, read_tensors(init)[0])
+    return model
 
 
 def calibration_batch(config: TrainConfig, dataset: Dataset) -> Tensor:
@@ -98,16 +137,18 @@ def calibration_batch(config: TrainConfig, dataset: Dataset) -> Tensor:
 def make_objective(config: TrainConfig, model: nn.Module, init: Path | None) -> Objective:
     """Return what training descends: the cross-entropy, or with BWRF its sum with what float stages add.
 
+    Quantizers that learn alone descend the divergence from the float network.
+
     Raises:
         ValueError: BWRF is asked for without trained float weights, or the network cannot be cut into the stages.
     """
+    if config.quantizers_only:
+        return Distillation(model, float_network(config, init))
     if config.bwrf is None:
         return TaskObjective(model)
     if init is None:
         raise ValueError("BWRF needs trained float weights to start from, init names none")
-    full = make_model(config.model, **config.model_options)
-    load_weights(full, read_tensors(init)[0])
-    return BlockReplacement(model, full, config.bwrf)
+    return BlockReplacement(model, float_network(config, init), config.bwrf)
 
 
 def new_state(config: TrainConfig, model: nn.Module, objective: Objective, images: int) -> State:
@@ -119,7 +160,12 @@ def new_state(config: TrainConfig, model: nn.Module, objective: Objective, image
 
 
 def run_epoch(state: State, config: TrainConfig, dataset: Dataset, checkpoints: Checkpoints) -> None:
-    """Train for what is left of one epoch."""
+    """Train for what is left of one epoch.
+
+    Raises:
+        ValueError: the loss, a parameter or a statistic became NaN or infinite. No such state is saved.
+    """
+    set_mode(state.model, config.quantizers_only)
     for module in state.model.modules():
         if isinstance(module, Quantizer):
             module.begin_epoch(state.epoch - 1, config.epochs)
@@ -132,16 +178,29 @@ def run_epoch(state: State, config: TrainConfig, dataset: Dataset, checkpoints: 
         set_learning_rate(state.optimizer, learning_rate(config, state.epoch, state.step, len(batches)))
         if state.step == 0:
             estimate_deltas(state.model, x, labels[chosen])
-        train_step(state, x, labels[chosen])
+            set_mode(state.model, config.quantizers_only)
+        try:
+            train_step(state, x, labels[chosen])
+            if checkpoints.due() or state.step == len(batches):
+                check_state(state)
+        except FloatingPointError as error:
+            advice = "lower the learning rate, or start from trained weights"
+            raise ValueError(f"{error}; {checkpoints.last_good}; {advice}") from error
         if checkpoints.due():
-            check_losses(state)
             checkpoints.save(state)
-    check_losses(state)
 
 
 def train_step(state: State, x: Tensor, labels: Tensor) -> None:
-    """Take one step of gradient descent on the objective."""
+    """Take one step of gradient descent on the objective.
+
+    Raises:
+        FloatingPointError: the loss is NaN or infinite; no parameter has changed.
+    """
     loss, logits = state.objective(x, labels)
+    if not bool(loss.isfinite()):
+        place = f"step {state.step + 1} of epoch {state.epoch}"
+        cause = first_not_finite(state.model, x) or "the loss itself"
+        raise FloatingPointError(f"the loss became {loss.item()} in {place}; first not finite is {cause}")
     state.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     state.optimizer.step()
@@ -156,19 +215,15 @@ def learning_rate(config: TrainConfig, epoch: int, step: int, steps: int) -> flo
     return config.lr * SCHEDULES[config.schedule](done)
 
 
-def check_losses(state: State) -> None:
-    """Stop a run that has lost its way, before its state replaces a good checkpoint.
+def check_state(state: State) -> None:
+    """Check that what the last step left can be gone on with, before it is saved.
 
     Raises:
-        ValueError: the loss of a step is NaN or infinite.
+        FloatingPointError: a parameter or a statistic is NaN or infinite.
     """
-    bad = (~state.losses[: state.step].isfinite()).nonzero()
-    if len(bad):
-        step = int(bad[0])
-        raise ValueError(
-            f"the loss became {float(state.losses[step])} in step {step + 1} of epoch {state.epoch}; "
-            "lower the learning rate, or start from trained weights"
-        )
+    name = bad_state(state.model)
+    if name is not None:
+        raise FloatingPointError(f"{name} is not finite after step {state.step} of epoch {state.epoch}")
 
 
 def close_epoch(state: State, config: TrainConfig, dataset: Dataset) -> None:

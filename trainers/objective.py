@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,6 +17,28 @@ class Objective(Protocol):
 
     def measure(self, dataset: Dataset) -> dict[str, float]:
         """Return what the row of an epoch gets besides the usual."""
+
+
+class Distillation:
+    """The divergence of a network's answers from a teacher's, KL(teacher || network) at temperature 1.
+
+    Hinton et al., arXiv:1503.02531, without their cross-entropy with labels. The teacher runs in eval mode.
+    """
+
+    def __init__(self, model: nn.Module, teacher: nn.Module) -> None:
+        self.model, self.teacher = model, teacher.eval()
+
+    def __call__(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean divergence, which needs no labels, and the logits."""
+        with torch.no_grad():
+            target = functional.log_softmax(self.teacher(x), dim=1)
+        logits = self.model(x)
+        found = functional.log_softmax(logits, dim=1)
+        return functional.kl_div(found, target, reduction="batchmean", log_target=True), logits
+
+    def measure(self, dataset: Dataset) -> dict[str, float]:
+        """Return nothing."""
+        return {}
 
 
 class TaskObjective:

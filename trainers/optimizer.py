@@ -9,6 +9,7 @@ from trainers.quantizers import Quantizer
 def make_optimizer(model: nn.Module, momentum: float, weight_decay: float) -> SGD:
     """Return SGD with momentum, one group per pair of relative learning rate and decay that the quantizers ask for.
 
+    Parameters that are frozen (no gradient required) are left out.
     The groups' learning rates are set by `set_learning_rate` before each step.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -30,7 +31,7 @@ def set_learning_rate(optimizer: SGD, lr: float) -> None:
 def _choices(model: nn.Module) -> list[tuple[float, bool, nn.Parameter]]:
     choices = []
     for module in model.modules():
-        own = list(module.parameters(recurse=False))
+        own = [parameter for parameter in module.parameters(recurse=False) if parameter.requires_grad]
         factor, decays = (module.learning_rate, module.decays) if isinstance(module, Quantizer) else (1.0, True)
         choices += [(factor, decays, parameter) for parameter in own]
     return choices

@@ -4,20 +4,17 @@ from dataclasses import replace
 
 from trainers.config import TrainConfig
 
+DIGITS = (
+    TrainConfig(data="digits", model="digits_resnet", epochs=40, batch_size=128, lr=0.2, weight_decay=2e-3),
+    TrainConfig(
+        data="digits", model="digits_resnet", epochs=20, batch_size=128, lr=0.05, weight_decay=1e-3, weights="uniform"
+    ),
+)
+
 #: Data set -> (float recipe, quantized recipe).
 PRESETS: dict[str, tuple[TrainConfig, TrainConfig]] = {
-    "digits": (
-        TrainConfig(data="digits", model="digits_resnet", epochs=40, batch_size=128, lr=0.2, weight_decay=2e-3),
-        TrainConfig(
-            data="digits",
-            model="digits_resnet",
-            epochs=20,
-            batch_size=128,
-            lr=0.05,
-            weight_decay=1e-3,
-            weights="uniform",
-        ),
-    ),
+    "digits": DIGITS,
+    "strokes": (replace(DIGITS[0], data="strokes"), replace(DIGITS[1], data="strokes")),
     "cifar10": (
         TrainConfig(data="cifar10", model="resnet20", epochs=200, batch_size=128, lr=0.1, augment="crop_flip"),
         TrainConfig(

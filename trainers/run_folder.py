@@ -19,7 +19,7 @@ QUANTIZED_WEIGHTS = "model.safetensors"
 LOCK = ".lock"
 
 #: Fields that do not decide the result: how often to save, and where files lie whose content is compared by hash.
-NEUTRAL = ("checkpoint_seconds", "data_dir", "init")
+NEUTRAL = ("checkpoint_seconds", "data_dir", "calibration_dir", "init")
 
 
 @contextmanager
@@ -56,18 +56,21 @@ def claim(run_dir: Path, config: TrainConfig, hashes: dict[str, str | None]) -> 
         write_json(path, wanted)
 
 
-def find_init(init: str, run_dir: Path) -> Path:
+def find_init(init: str, run_dir: Path, name: str = FLOAT_WEIGHTS) -> Path:
     """Return the weights file that `init` means: a file, a run folder, or the name of a run beside this one.
+
+    `name` is that of the file in a run's folder: of float weights, or of a quantized network.
 
     Raises:
         FileNotFoundError: it is none of these.
     """
-    candidates = [Path(init), Path(init) / FLOAT_WEIGHTS, run_dir.parent / init / FLOAT_WEIGHTS]
+    candidates = [Path(init), Path(init) / name, run_dir.parent / init / name]
     for path in candidates:
         if path.is_file():
             return path
+    kind = "float weights" if name == FLOAT_WEIGHTS else "quantized network"
     raise FileNotFoundError(
-        f"no float weights at {init!r}: looked for the files {', '.join(str(path) for path in candidates)}"
+        f"no {kind} at {init!r}: looked for the files {', '.join(str(path) for path in candidates)}"
     )
 
 

@@ -146,8 +146,8 @@ def run_study(
 ) -> list[dict[str, Any]]:
     """Return the records of many designs, in their order, each computed in its own folder by one of several processes.
 
-    A quantized design starts from the run named by its `init`, so float designs run first. on_done gets each record
-    as soon as it is there.
+    A quantized design starts from the run named by its `init`, so float designs run first, and progressive ones by the
+    number of runs before them. on_done gets each record as soon as it is there.
 
     Raises:
         ValueError, FileNotFoundError: as `run_design`; what is finished stays finished.
@@ -156,7 +156,9 @@ def run_study(
     for config in configs:
         check_design(config)
     records = {}
-    for wave in ([c for c in configs if not c.is_quantized], [c for c in configs if c.is_quantized]):
+    order = [len(config.progressive) + config.is_quantized for config in configs]
+    for turn in sorted(set(order)):
+        wave = [config for config, place in zip(configs, order, strict=True) if place == turn]
         for record in _run_wave(wave, Path(folder), workers):
             records[record["run_id"]] = record
             if on_done:

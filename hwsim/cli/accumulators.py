@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def accumulators(
     network_file: Annotated[Path, typer.Argument(help="A network that `hwsim train` or `hwsim demo` wrote.")],
-    data: Annotated[str | None, typer.Option(help="Data set whose test images are used: digits, cifar10.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Data set whose test images are used: digits, cifar10, strokes.")
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
     images: Annotated[Path | None, typer.Option(help="Images instead, a .npy file of shape (N, C, H, W).")] = None,
     labels: Annotated[Path | None, typer.Option(help="Their classes, a .npy file of shape (N,).")] = None,

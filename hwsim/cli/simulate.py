@@ -23,7 +23,9 @@ def simulate(
     network_file: Annotated[
         Path, typer.Argument(metavar="NETWORK_FILE", help="A network that `hwsim train` or `hwsim demo` wrote.")
     ],
-    data: Annotated[str | None, typer.Option(help="Data set: digits, cifar10 (default: the network's).")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Data set: digits, cifar10, strokes (default: the network's).")
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
     images: Annotated[Path | None, typer.Option(help="Images instead: numbers, (N, C, H, W), in a .npy file.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Their classes: integers, (N,), in a .npy file.")] = None,

@@ -1,12 +1,12 @@
 """`hwsim train`: one design, from training to its record."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwsim.cli.options import FormatOption, Output
+from hwsim.cli.options import FormatOption, Output, parse_bits, parse_names
 from hwsim.cli.progress import Advance, progress
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    data: Annotated[str, typer.Option(help="Data set: digits, cifar10.")] = "digits",
+    data: Annotated[str, typer.Option(help="Data set: digits, cifar10, strokes.")] = "digits",
     data_dir: Annotated[str | None, typer.Option(help="Folder of the data set's files, if it has any.")] = None,
     model: Annotated[
         str | None,
@@ -25,8 +25,16 @@ def train(
             "(default: the data's own)."
         ),
     ] = None,
-    weights: Annotated[str, typer.Option(help="Weights: float, uniform, pot, post.")] = "uniform",
-    activations: Annotated[str, typer.Option(help="Method for activations: lsq.")] = "lsq",
+    weights: Annotated[
+        str,
+        typer.Option(
+            help="Weights: float, uniform, lsq_plus, dorefa, sawb, dsq, faq, pot, post, qil, inq, apot, lq_nets."
+        ),
+    ] = "uniform",
+    activations: Annotated[
+        str,
+        typer.Option(help="Method for activations: lsq, lsq_plus, dorefa, pact, dsq, faq, asq, qil, apot, lq_nets."),
+    ] = "lsq",
     bits: Annotated[int, typer.Option(help="Bits of a weight.")] = 4,
     act_bits: Annotated[int | None, typer.Option(help="Bits of an activation (default: as a weight).")] = None,
     exponents: Annotated[int | None, typer.Option(help="Magnitudes that pot and post use (default: all).")] = None,
@@ -44,6 +52,17 @@ def train(
         float | None, typer.Option(help="Weight of the network's divergence from the branches (0).")
     ] = None,
     bwrf_temperature: Annotated[float | None, typer.Option(help="Temperature of the divergences (4).")] = None,
+    progressive: Annotated[
+        str | None,
+        typer.Option(help="Bits to train before, falling: a run each, from the one before.", metavar="B,B,..."),
+    ] = None,
+    train_quantizers_only: Annotated[
+        bool, typer.Option("--train-quantizers-only", help="Freeze weights; quantizers imitate the float network.")
+    ] = False,
+    calibration_data: Annotated[
+        str | None, typer.Option(help="Data set that they learn on (default: the task's).")
+    ] = None,
+    calibration_dir: Annotated[str | None, typer.Option(help="Folder of its files, if it has any.")] = None,
     fraction_bits: Annotated[int, typer.Option(help="Fraction bits of post's look-up table.")] = 6,
     layout: Annotated[str, typer.Option(help="Layout of that table: shared or full.")] = "shared",
     multiplier: Annotated[
@@ -81,6 +100,7 @@ def train(
 
     Example: hwsim train --weights post --bits 4 --seed 1
     """
+    from trainers.progressive import progressive_runs
     from trainers.study import check_design
 
     given: dict[str, Any] = {"data": data, "data_dir": data_dir, "model": model, "seed": seed, "study": study}
@@ -93,11 +113,15 @@ def train(
     replacement |= {"branch_distillation": bwrf_branch_distillation, "branch_teaching": bwrf_branch_teaching}
     replacement |= {"temperature": bwrf_temperature}
     given["bwrf"] = _bwrf(bwrf, bwrf_stages, replacement)
+    given["progressive"] = tuple(parse_bits(progressive, 2, 8, "--progressive")) if progressive is not None else None
+    given |= {"quantizers_only": train_quantizers_only, "calibration_data": calibration_data}
+    given["calibration_dir"] = calibration_dir
     config = _config({**given, "init": None if init in ("auto", "none") else init})
-    check_design(config)
+    for run in progressive_runs(config):
+        check_design(run)
     if init == "auto" and config.is_quantized:
         config = _with_float_run(config, out)
-    _print_record(_run(config, out), output)
+    _print_records([_run(run, out) for run in progressive_runs(config)], output)
 
 
 def _run(config: "TrainConfig", out: Path) -> Mapping[str, Any]:
@@ -146,7 +170,6 @@ def _config(given: Mapping[str, Any]) -> "TrainConfig":
 
 def _bwrf(asked: bool, stages: str | None, weights: Mapping[str, float | None]) -> "BwrfConfig | None":
     """Return the settings of block-wise replacement, None if it is not asked for."""
-    from hwsim.cli.options import parse_names
     from trainers.bwrf import BwrfConfig
 
     given = {name: value for name, value in {"stages": stages, **weights}.items() if value is not None}
@@ -190,7 +213,7 @@ def _print_promises(check: "ExportCheck") -> None:
     write(rows, "table", title=title, units={"accumulator": "bits"}, stream=sys.stderr)
 
 
-def _print_record(record: Mapping[str, Any], output: Output) -> None:
+def _print_records(records: Sequence[Mapping[str, Any]], output: Output) -> None:
     from hwsim.output import write
 
     columns = {
@@ -199,5 +222,8 @@ def _print_record(record: Mapping[str, Any], output: Output) -> None:
         "accuracy_integer": "integer",
         "agreement": "agreement",
     }
-    row = {"run": record["run_id"], **{name: record["accuracy"].get(kind) for name, kind in columns.items()}}
-    write([row], output.value, title="Test accuracy")
+    rows = [
+        {"run": record["run_id"], **{name: record["accuracy"].get(kind) for name, kind in columns.items()}}
+        for record in records
+    ]
+    write(rows, output.value, title="Test accuracy")

@@ -7,12 +7,14 @@ from hwsim.errors import unknown_name
 from trainers.data.cifar10 import load_cifar10
 from trainers.data.dataset import Dataset
 from trainers.data.digits import load_digits
+from trainers.data.strokes import load_strokes
 
 __all__ = ["DATASETS", "Dataset", "load_dataset"]
 
 DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
     "digits": load_digits,
     "cifar10": load_cifar10,
+    "strokes": load_strokes,
 }
 
 

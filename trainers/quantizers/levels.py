@@ -9,10 +9,11 @@ normalisation, as in the code of ASQ + POST (arXiv:2504.17263).
 import math
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from hwsim.formats import make_format
-from trainers.quantizers.base import check_bits
+from trainers.quantizers.base import Quantizer, check_bits
 from trainers.quantizers.step import StepQuantizer
 from trainers.quantizers.straight_through import round_to_level
 
@@ -45,6 +46,12 @@ class LevelQuantizer(StepQuantizer):
     def initial_scale(self, x: Tensor) -> Tensor:
         """Return the 0.99 quantile of |x|, interpolated, of the tensor or of each output channel."""
         return x.abs().reshape(max(self.step.numel(), 1), -1).quantile(START_QUANTILE, dim=1)
+
+    @torch.no_grad()
+    def continue_from(self, previous: Quantizer) -> None:
+        """Take over the clipping point, which does not depend on the bits."""
+        assert isinstance(previous, LevelQuantizer)
+        self.step.copy_(previous.step)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the nearest levels times alpha."""

@@ -1,0 +1,64 @@
+"""Training of the quantizers alone, on data that need not be the task's.
+
+QIL's heterogeneous case (Jung et al., arXiv:1808.05779): weights and batch norm keep the float network's values, only
+steps, intervals and other parameters of the quantizers learn, from images of another data set. The paper's loss and
+data are not known to us. As the labels of such images mean nothing to the network, it learns to answer as the float
+network does (`trainers.objective.Distillation`), and the training accuracy in the record is the share of images where
+both give the same answer.
+"""
+
+from dataclasses import replace
+
+from torch import nn
+
+from trainers.config import TrainConfig
+from trainers.data import Dataset, load_dataset
+from trainers.evaluate import predict
+from trainers.quantizers import Quantizer
+
+
+def training_data(config: TrainConfig) -> Dataset:
+    """Return the task's data set; its training part is that of `calibration_data`, if a run names such.
+
+    Images are normalised as the task's are: that is what the weights know.
+
+    Raises:
+        ValueError: the images of the two have different shapes, or a data set is unknown or not complete.
+        FileNotFoundError: a file of a data set is missing.
+    """
+    task = load_dataset(config.data, config.data_dir)
+    if config.calibration_data is None:
+        return task
+    other = load_dataset(config.calibration_data, config.calibration_dir)
+    if other.image_shape != task.image_shape:
+        raise ValueError(
+            f"images of {other.name} have shape {other.image_shape}, those of {task.name} {task.image_shape}: "
+            "quantizers cannot learn on them"
+        )
+    return replace(task, train_images=other.train_images, train_labels=other.train_labels)
+
+
+def answered(dataset: Dataset, teacher: nn.Module) -> Dataset:
+    """Return the data set with the teacher's answers as the labels of its training images."""
+    return replace(dataset, train_labels=predict(teacher, dataset, dataset.train_images).numpy())
+
+
+def freeze_weights(model: nn.Module) -> None:
+    """Let only the quantizers' parameters have gradients.
+
+    Raises:
+        ValueError: the quantizers have no parameters.
+    """
+    learning = {id(p) for module in model.modules() if isinstance(module, Quantizer) for p in module.parameters()}
+    if not learning:
+        raise ValueError("no quantizer of this network has a parameter, so training the quantizers only does nothing")
+    for parameter in model.parameters():
+        parameter.requires_grad_(id(parameter) in learning)
+
+
+def set_mode(model: nn.Module, quantizers_only: bool) -> None:
+    """Put a network into training mode, or only its quantizers: then batch norm keeps its statistics."""
+    model.train(not quantizers_only)
+    for module in model.modules():
+        if isinstance(module, Quantizer):
+            module.train()
