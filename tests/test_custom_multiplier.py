@@ -33,6 +33,24 @@ def test_factorization_is_exact_and_of_lowest_rank(shape: tuple[int, int], rank:
     assert table_rank(table) == np.linalg.matrix_rank(table) == rank
 
 
+@pytest.mark.parametrize("rank", [1, 2, 3, 4, 5])
+def test_tables_of_many_rows_have_their_lowest_rank_too(rank: int) -> None:
+    """Up to a rank of 4; more terms would be of no use."""
+    table = random_table(rank, (256, 256), rank)
+    distinct = len(np.unique(table, axis=0))
+    weight, activation = factorize(table)
+    np.testing.assert_array_equal(weight.T @ activation, table)
+    assert len(weight) == (rank if rank <= 4 else distinct)
+
+
+def test_a_table_of_full_rank_has_a_term_per_row() -> None:
+    table = np.random.default_rng(0).integers(-(1 << 15), 1 << 15, (256, 256))
+    table[255] = table[0]
+    weight, activation = factorize(table)
+    np.testing.assert_array_equal(weight.T @ activation, table)
+    assert len(weight) == 255
+
+
 def test_a_circuit_of_two_terms_is_found_to_have_two() -> None:
     post = multiplier_for(PowerOfSqrtTwo(4), NIBBLE)
     weight, activation = factorize(post.table())

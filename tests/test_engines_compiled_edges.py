@@ -14,7 +14,7 @@ from hwsim.arithmetic import IntArray
 from hwsim.engines import lanes, vector_code
 from hwsim.engines.compiled import compiled_layer
 from hwsim.engines.lane_layer import LaneLayer, lane_plan
-from hwsim.engines.row_layer import RowLayer
+from hwsim.engines.row_layer import RowLayer, row_plan
 from hwsim.formats import Uniform
 from hwsim.multipliers import TableMultiplier
 from hwsim.nodes import Linear, Matmul
@@ -85,6 +85,33 @@ def test_every_processor(processor: set[str], bits: tuple[int, int], largest: in
     if accumulator.overflow == "wrap" and by_bytes:
         assert processor >= BYTES
     check(node, layer, rng.integers(0, 1 << bits[1], (2, 5, 9, 8)))
+
+
+ROW_PLANS = [
+    (1, 3640, "wrap", 32, (16, 16)),
+    (1, 3641, "wrap", 32, (16, 32)),
+    (0, 65535, "wrap", 32, (16, 32)),
+    (0, 65536, "wrap", 32, (32, 32)),
+    (1, 2047, "saturate", 12, (16, 16)),
+    (1, 40000, "saturate", 13, (16, 16)),
+    (1, 8192, "saturate", 14, (32, 32)),
+    (1, 32767, "saturate", 16, (16, 16)),
+]
+
+
+@pytest.mark.parametrize(("share", "largest", "overflow", "bits", "expected"), ROW_PLANS)
+def test_types_of_rows_and_sums(share: int, largest: int, overflow: str, bits: int, expected: tuple[int, int]) -> None:
+    """Products from -share * largest to largest, 9 taps; expected: bits of a product and of a sum."""
+    table = np.array([[0, 0], [-share * largest, largest]])
+    multiplier = TableMultiplier.from_table(table, Uniform(1), Uniform(1, signed=False))
+    rng = np.random.default_rng(0)
+    node = convolution(rng, multiplier, Accumulator(bits, overflow), kernels=5, depth=4, taps=(3, 3))
+    plan = row_plan(node)
+    assert plan is not None
+    assert (8 * plan.entry_bytes, 8 * plan.sum_bytes) == expected
+    for extreme in (np.zeros, np.ones):
+        node.weight[:] = 1
+        check(node, row_layer(node), extreme((1, 4, 6, 6), dtype=np.int64))
 
 
 def adding_up_to(total: int, terms: int) -> tuple[TableMultiplier, IntArray]:
@@ -183,3 +210,15 @@ def test_strips_and_channels_are_taken_one_after_the_other(
     shape = {"kernels": 5, "depth": 20, "taps": (3, 3), "padding": (1, 1)}
     node = convolution(rng, table_multiplier(rng, (4, 4), largest), accumulator, **shape)
     check(node, row_layer(node), rng.integers(0, 16, (images, 20, *positions)))
+
+
+@pytest.mark.parametrize(
+    ("bits", "overflow", "wrap_bits"), [(4, "wrap", 4), (5, "wrap", None), (4, "saturate", None), (32, "wrap", None)]
+)
+def test_sums_are_wrapped_only_where_the_proof_cannot_exclude_it(
+    bits: int, overflow: str, wrap_bits: int | None
+) -> None:
+    multiplier, weight = adding_up_to(8, 2)
+    accumulator = Accumulator(bits, overflow)
+    node = Linear("layer", ("codes",), weight=weight, multiplier=multiplier, accumulator=accumulator)
+    assert compiled_layer(node).wrap_bits == wrap_bits

@@ -22,7 +22,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from hwsim.engines import vector_code
-from hwsim.engines.jit import kernel
+from hwsim.engines.jit import kernel_from
 from hwsim.engines.vector_code import WORD, VectorCode, is_none
 
 Array = NDArray[Any]
@@ -140,7 +140,7 @@ class _TileCode(VectorCode):
         return self.builder.add(total, self.call("llvm.x86.avx512.pmaddw.d.512", self.sums, products, ones))
 
 
-@kernel
+@kernel_from("vector_code")
 def add_products(
     image: Array,
     offsets: Array,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from hwsim.engines.jit import kernel
+from hwsim.engines.jit import kernel, kernel_from
 from hwsim.engines.row_code import BLOCK, add_block, write_products
 from hwsim.engines.table_layer import MARK
 
@@ -45,7 +45,7 @@ def split_phases(image: Array, grid: Grid, slots: Array, planes: Array) -> None:
                     planes[slot, c, position] = image[n, y, x, c]
 
 
-@kernel
+@kernel_from("row_code", "vector_code")
 def _build_rows(planes: Array, first: int, channel: int, table: Array, rows: Array) -> None:
     """Write rows[c, phase, w, i] = table[w, planes[phase, channel + c, first + i]].
 
@@ -83,7 +83,7 @@ def _write_sums(
     return clipped
 
 
-@kernel
+@kernel_from("row_code", "vector_code")
 def add_strips(
     planes: Array, channels: tuple[int, int], table: Array, weights: Array, starts: Array, grid: Grid,
     strips: tuple[int, int], rows: Array, start: int, sums: Array, marks: Array | None, shift: int,

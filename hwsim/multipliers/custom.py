@@ -131,7 +131,7 @@ class TableMultiplier(Multiplier):
         return Terms(*factorize(self.table()))
 
     def terms(self) -> Terms:
-        """Return an exact factorization: of lowest rank for at most 16 distinct rows, else a term per distinct row."""
+        """Return an exact factorization: of lowest rank (see `factorize`) or a term per distinct row."""
         return self._terms
 
     @cached_property

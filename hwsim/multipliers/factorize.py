@@ -6,7 +6,8 @@ from hwsim.arithmetic import IntArray
 
 IntRows = list[list[int]]
 
-MAX_ROWS = 16  #: Distinct rows up to which the lowest rank is looked for.
+MAX_ROWS = 16  #: Distinct rows up to which the lowest rank is looked for,
+MAX_RANK = 4  #: and the rank up to which it is for more rows: more terms take longer than the kernels for tables.
 LARGEST = 1 << 31  #: Entries beyond this would be of no use to any engine.
 PRIME = (1 << 31) - 1
 
@@ -14,13 +15,15 @@ PRIME = (1 << 31) - 1
 def factorize(table: IntArray) -> tuple[IntArray, IntArray]:
     """Return (U, V), int64 of shapes (R, rows) and (R, columns).
 
-    R is the table's rank (1 for a table of zeros) if it has at most 16 distinct rows and the factors stay below 2^31.
+    R is the table's rank over the rationals (1 for a table of zeros) if it is at most 4, or the table has at most 16
+    distinct rows, and the factors stay below 2^31: a lattice has as many basis vectors as the space that it spans, so
+    an integer factorization needs no more terms.
     V is then a basis of the lattice that the rows span, by Euclid's algorithm on columns (Hermite normal form, e.g.
     Cohen, A Course in Computational Algebraic Number Theory, section 2.4): every row is an integer combination of it.
     Otherwise there is a term per distinct row.
     """
     rows, which = np.unique(table, axis=0, return_inverse=True)
-    if len(rows) <= MAX_ROWS:
+    if len(rows) <= MAX_ROWS or rank(rows) <= MAX_RANK:
         basis = lattice_basis(rows.tolist()) or [[0] * table.shape[1]]
         weights = [_coefficients(row, basis) for row in table.tolist()]
         if max(abs(entry) for row in weights + basis for entry in row) < LARGEST:
