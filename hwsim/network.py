@@ -1,5 +1,6 @@
 """The integer network: a straight-line program over integer tensors that any engine can run."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -8,7 +9,7 @@ from typing import Any, TypeVar
 from hwsim.accumulator import MAX_BITS, Accumulator
 from hwsim.arithmetic import largest_magnitude, register_range
 from hwsim.errors import check_integer, unknown_name
-from hwsim.nodes import AvgPool, Clip, Input, Matmul, Node, Quantize, Rescale, Shape
+from hwsim.nodes import Adapter, AdaptiveRescale, AvgPool, Clip, Input, Matmul, Node, Quantize, Rescale, Shape
 
 _N = TypeVar("_N", bound=Node)
 
@@ -111,7 +112,9 @@ class Network:
             _check_inputs(node, produced)
             produced[node.name] = node.produces
         if self.nodes[-1].produces != "fixed":
-            raise ValueError(f"the last node must make fixed-point values, {self.nodes[-1].name!r} makes codes or sums")
+            raise ValueError(
+                f"the last node must make fixed-point values, {self.nodes[-1].name!r} makes {self.nodes[-1].produces}"
+            )
 
     def _check_arithmetic(self, node: Node) -> None:
         largest = -self.datapath.range[0]
@@ -119,6 +122,8 @@ class Network:
             self._check_matmul(node)
         elif isinstance(node, Quantize):
             node.requantizer.check_range(largest, f"node {node.name!r}")
+        elif isinstance(node, Adapter):
+            node.check_widths(largest, math.prod(self.shapes[node.inputs[0]][1:]))
         elif isinstance(node, AvgPool):
             node.requantizer.check_range(largest * node.kernel[0] * node.kernel[1], f"node {node.name!r}")
         elif isinstance(node, Rescale):
@@ -138,6 +143,8 @@ class Network:
 
     def _check_rescale(self, node: Rescale) -> None:
         source = self.node(node.inputs[0])
+        if isinstance(node, AdaptiveRescale):
+            self._check_beta(node)
         bias = largest_magnitude(node.bias)
         if bias >= 1 << (MAX_BITS - 1):
             raise ValueError(f"node {node.name!r} has a bias beyond {MAX_BITS - 1} bits")
@@ -149,6 +156,11 @@ class Network:
                     f"node {node.name!r}: rescaled sums up to {product} plus the bias exceed {MAX_BITS} bits"
                 )
 
+    def _check_beta(self, node: AdaptiveRescale) -> None:
+        adapter = self.node(node.inputs[1])
+        if isinstance(adapter, Adapter) and adapter.bits != node.beta_bits:
+            raise ValueError(f"node {node.name!r} takes a beta of {node.beta_bits} bits, got {adapter.bits}")
+
 
 def _check_inputs(node: Node, produced: Mapping[str, str]) -> None:
     if node.name in produced:
@@ -156,8 +168,9 @@ def _check_inputs(node: Node, produced: Mapping[str, str]) -> None:
     wanted = "two or more inputs" if node.arity is None else f"{node.arity} inputs"
     if len(node.inputs) != node.arity and not (node.arity is None and len(node.inputs) > 1):
         raise ValueError(f"node {node.name!r} takes {wanted}, got {len(node.inputs)}")
-    for name in node.inputs:
+    for place, name in enumerate(node.inputs):
         if name not in produced:
             raise ValueError(f"node {node.name!r} reads {name!r}, which no earlier node makes")
-        if produced[name] != node.consumes:
-            raise ValueError(f"node {node.name!r} takes {node.consumes}, but {name!r} makes {produced[name]}")
+        kind = (node.consumes_second if place else None) or node.consumes
+        if produced[name] != kind:
+            raise ValueError(f"node {node.name!r} takes {kind}, but {name!r} makes {produced[name]}")

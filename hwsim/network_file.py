@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from hwsim.accumulator import Accumulator
+from hwsim.adapter import AdapterLayer
 from hwsim.arithmetic import Requantizer
 from hwsim.files import atomic_write
 from hwsim.formats import Format, format_from_dict
@@ -118,6 +119,11 @@ def _to_json(value: Any, name: str, tensors: Tensors) -> Any:
         return {"rounding": value.rounding} | {k: _to_json(v, f"{name}.{k}", tensors) for k, v in parts.items()}
     if isinstance(value, Format | Multiplier):
         return value.to_dict()
+    if isinstance(value, AdapterLayer):
+        parts = {item.name: getattr(value, item.name) for item in fields(value)}
+        return {key: _to_json(part, f"{name}.{key}", tensors) for key, part in parts.items()}
+    if isinstance(value, tuple):
+        return [_to_json(item, f"{name}.{i}", tensors) for i, item in enumerate(value)]
     return asdict(value) if isinstance(value, Accumulator) else value
 
 
@@ -134,20 +140,32 @@ def _node_from_dict(values: Mapping[str, Any], tensors: Tensors) -> Node:
 
 
 def _from_json(field: str, value: Any, tensors: Tensors) -> Any:
-    match field:
-        case "requantizer":
-            arrays = {key: _tensor(value[key], tensors) for key in ("multiplier", "shift")}
-            return Requantizer(**arrays, rounding=value["rounding"])
-        case "format":
-            return format_from_dict(value)
-        case "multiplier":
-            return multiplier_from_dict(value)
-        case "accumulator":
-            return Accumulator(**value)
-        case "weight" | "bias":
-            return _tensor(value, tensors)
+    if field in _READERS:
+        return _READERS[field](value, tensors)
     return tuple(value) if isinstance(value, list) else value
+
+
+def _requantizer(value: Mapping[str, Any], tensors: Tensors) -> Requantizer:
+    arrays = {key: _tensor(value[key], tensors) for key in ("multiplier", "shift")}
+    return Requantizer(**arrays, rounding=value["rounding"])
+
+
+def _layers(value: list[Mapping[str, Any]], tensors: Tensors) -> tuple[AdapterLayer, ...]:
+    parsed = ({key: _from_json(key, part, tensors) for key, part in dict(layer).items()} for layer in value)
+    return tuple(AdapterLayer(**parts) for parts in parsed)
 
 
 def _tensor(reference: Mapping[str, str], tensors: Tensors) -> NDArray[np.int64]:
     return tensors[reference["tensor"]].astype(np.int64)
+
+
+#: How the fields are read that are neither numbers nor lists of them.
+_READERS: dict[str, Callable[[Any, Tensors], Any]] = {
+    "requantizer": _requantizer,
+    "format": lambda value, tensors: format_from_dict(value),
+    "multiplier": lambda value, tensors: multiplier_from_dict(value),
+    "accumulator": lambda value, tensors: Accumulator(**value),
+    "weight": _tensor,
+    "bias": _tensor,
+    "layers": _layers,
+}

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import product
 
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from hwsim.arithmetic import Requantizer
 from hwsim.network import Network
 from hwsim.nodes import (
+    Adapter,
+    AdaptiveQuantize,
+    AdaptiveRescale,
     Add,
     AvgPool,
     Clip,
@@ -59,8 +63,11 @@ def compute(node: Node, network: Network, at: tuple[int, ...], *inputs: Tensor) 
     match node:
         case Conv() | Linear():
             return accumulate(node, at, inputs[0])
+        case Adapter():
+            return factor(node, inputs[0]), False
         case Quantize():
-            level = requantized(node.requantizer, at[0], inputs[0][at])
+            beta = inputs[1][(0,)] if isinstance(node, AdaptiveQuantize) else 1
+            level = requantized(node.requantizer, at[0], inputs[0][at], lambda m: nearest(Fraction(m, beta)))
             level = min(max(level, int(node.format.min_level)), int(node.format.max_level))
             return level % 2**node.format.bits, False
         case Input() | Add() | Rescale() | AvgPool():
@@ -77,6 +84,10 @@ def wide(node: Node, network: Network, at: tuple[int, ...], *inputs: Tensor) -> 
             return inputs[0][at]
         case Add():
             return inputs[0][at] + inputs[1][at]
+        case AdaptiveRescale():
+            share = Fraction(inputs[1][(0,)], 2**node.beta_bits)
+            sums = requantized(node.requantizer, at[0], inputs[0][at], lambda m: nearest(m * share))
+            return sums + int(node.bias[at[0]])
         case Rescale():
             return requantized(node.requantizer, at[0], inputs[0][at]) + int(node.bias[at[0]])
         case AvgPool():
@@ -111,12 +122,33 @@ def taps(node: Pool, at: tuple[int, ...]) -> list[tuple[int, ...]]:
     return [(at[0], top + row, left + column) for row in range(node.kernel[0]) for column in range(node.kernel[1])]
 
 
-def requantized(requantizer: Requantizer, channel: int, x: int) -> int:
-    """Return x times the scale, rounded as the mode's name says."""
+def factor(node: Adapter, x: Tensor) -> int:
+    """Return beta, output by output of the adapter's layers."""
+    channels = sorted({position[0] for position in x})
+    pooled = {c: sum(value for position, value in x.items() if position[0] == c) for c in channels}
+    ends = int(node.format.min_level), int(node.format.max_level)
+    codes = [min(max(requantized(node.requantizer, c, pooled[c]), ends[0]), ends[1]) for c in channels]
+    for layer in node.layers:
+        ends = (1, 2**node.bits - 1) if layer is node.layers[-1] else (0, 255)
+        sums = [
+            sum(int(w) * code for w, code in zip(row, codes, strict=True)) + int(bias)
+            for row, bias in zip(layer.weight, layer.bias, strict=True)
+        ]
+        codes = [min(max(requantized(layer.requantizer, j, value), ends[0]), ends[1]) for j, value in enumerate(sums)]
+    return codes[0]
+
+
+def nearest(x: Fraction) -> int:
+    """Return the nearest integer, the upper one of two."""
+    return math.floor(x + Fraction(1, 2))
+
+
+def requantized(requantizer: Requantizer, channel: int, x: int, change: Callable[[int], int] = int) -> int:
+    """Return x times the scale, its multiplier changed first, rounded as the mode's name says."""
     multiplier, shift = (
         int(np.resize(part, channel + 1)[channel]) for part in (requantizer.multiplier, requantizer.shift)
     )
-    exact = Fraction(int(x) * multiplier, 2**shift)
+    exact = Fraction(int(x) * change(multiplier), 2**shift)
     match requantizer.rounding:
         case "half_up":
             return math.floor(exact + Fraction(1, 2))

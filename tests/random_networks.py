@@ -4,11 +4,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.accumulator import Accumulator, required_bits
+from hwsim.adapter import AdapterLayer
 from hwsim.arithmetic import ROUNDINGS, Requantizer
 from hwsim.formats import PowerOfSqrtTwo, PowerOfTwo, Uniform
 from hwsim.multipliers import LAYOUTS, Multiplier, multiplier_for
 from hwsim.network import Datapath, Network
 from hwsim.nodes import (
+    Adapter,
+    AdaptiveQuantize,
+    AdaptiveRescale,
     Add,
     AvgPool,
     Clip,
@@ -52,6 +56,8 @@ class Grower:
         self.datapath = DATAPATHS[self.rng.integers(len(DATAPATHS))]
         self.nodes: list[Node] = []
         self.shapes: dict[str, Shape] = {}
+        self.beta: str | None = None
+        self.beta_bits = 0
 
     def network(self, blocks: int) -> Network:
         """Return the grown network."""
@@ -134,7 +140,8 @@ class Grower:
     def average(self, tip: str, kernel: Pair, stride: Pair, padding: Pair) -> str:
         """Return an average pooling."""
         room = 63 - self.datapath.bits - (kernel[0] * kernel[1]).bit_length()
-        scale = np.full(self.shapes[tip][0] if self.chance(0.3) else (), 1 / (kernel[0] * kernel[1]))
+        gain = 1.5 if self.chance(0.1) else 1.0  # so that some overflow
+        scale = np.full(self.shapes[tip][0] if self.chance(0.3) else (), gain / (kernel[0] * kernel[1]))
         requantizer = Requantizer.from_scale(scale, min(room, 16), self.pick(*ROUNDINGS))
         options = {"kernel": kernel, "stride": stride, "padding": padding}
         return self.add(AvgPool(self.name("average"), (tip,), requantizer=requantizer, **options))
@@ -147,7 +154,33 @@ class Grower:
             fmt = Uniform(bits, narrow=True)
         scale = 2.0 ** (bits - self.datapath.bits) * self.rng.uniform(0.5, 8, self.channels(tip))
         requantizer = Requantizer.from_scale(scale, min(24, 64 - self.datapath.bits), self.pick(*ROUNDINGS))
+        self.beta = self.adapter(tip) if self.chance(0.3) else None
+        if self.beta is not None:
+            scale = np.minimum(scale * 2.0**self.beta_bits, 2.0**16)
+            requantizer = Requantizer.from_scale(scale, min(24, 64 - self.datapath.bits), self.pick(*ROUNDINGS))
+            parts = {"format": fmt, "requantizer": requantizer}
+            return self.add(AdaptiveQuantize(self.name("adaptive"), (tip, self.beta), **parts))  # type: ignore[arg-type]
         return self.add(Quantize(self.name("quantize"), (tip,), format=fmt, requantizer=requantizer))
+
+    def adapter(self, tip: str) -> str:
+        """Return an adapter of one or two layers, whose betas spread over their range and sometimes leave it."""
+        channels, *size = self.shapes[tip]
+        room = 63 - self.datapath.bits - int(np.prod(size)).bit_length()
+        fmt, self.beta_bits = Uniform(self.integer(2, 8), self.chance(0.5)), self.integer(2, 16)
+        scale = 2.0 ** (fmt.bits - self.datapath.bits) / np.prod(size) * self.rng.uniform(0.5, 8, self.channels(tip))
+        requantizer = Requantizer.from_scale(scale, max(1, min(16, room)), self.pick(*ROUNDINGS))
+        widths = [channels, *([self.integer(1, 4)] if self.chance(0.5) else []), 1]
+        tops = [8] * (len(widths) - 2) + [self.beta_bits]
+        layers = tuple(self.adapter_layer(j, c, top) for c, j, top in zip(widths, widths[1:], tops, strict=False))
+        parts = {"format": fmt, "requantizer": requantizer, "layers": layers, "bits": self.beta_bits}
+        return self.add(Adapter(self.name("adapter"), (tip,), **parts, frac_bits=2))  # type: ignore[arg-type]
+
+    def adapter_layer(self, outputs: int, inputs: int, bits: int) -> AdapterLayer:
+        """Return one linear layer of an adapter."""
+        weight = self.rng.integers(-128, 128, (outputs, inputs))
+        bias = self.rng.integers(0, 10000, outputs)
+        scale = 2.0 ** (bits - 14) * self.rng.uniform(0.5, 2, outputs if self.chance(0.3) else ())
+        return AdapterLayer(weight, bias, Requantizer.from_scale(scale, 16, self.pick(*ROUNDINGS)))
 
     def channels(self, tip: str) -> tuple[int, ...]:
         """Return the shape of a requantizer: one for all, or one per channel."""
@@ -224,4 +257,7 @@ class Grower:
         )
         top = self.datapath.range[1] // 4
         bias = self.rng.integers(-top, top, kernels, endpoint=True)
+        if self.beta is not None and self.chance(0.7):
+            adaptive = {"requantizer": requantizer, "bias": bias, "beta_bits": self.beta_bits}
+            return self.add(AdaptiveRescale(self.name("adapted"), (sums, self.beta), **adaptive))  # type: ignore[arg-type]
         return self.add(Rescale(self.name("rescale"), (sums,), requantizer=requantizer, bias=bias))

@@ -12,7 +12,7 @@ from hwsim.network import Network
 from hwsim.nodes import AvgPool, Conv, Input, Quantize, Relu, Rescale
 from hwsim.workload import Workload, WorkloadError
 from hwsim.workloads import Precision, literature, quantized
-from hwsim.workloads.from_network import weight_facts
+from hwsim.workloads.facts import weight_facts
 
 
 def post_network() -> Network:

@@ -62,7 +62,7 @@ def test_the_reference_engine_computes_what_plain_integers_do(seed: int) -> None
 def test_the_random_networks_cover_everything() -> None:
     """Guard of the tests above: no option may silently fall out of the generator."""
     seen: Counter[str] = Counter()
-    for seed in range(100):
+    for seed in range(150):
         network = random_network(seed)
         seen.update(next(kind for kind, cls in NODES.items() if type(node) is cls) for node in network.nodes)
         seen[f"{network.datapath.bits} bits"] += 1
@@ -96,7 +96,7 @@ def test_the_random_networks_cover_everything() -> None:
     ]
     wanted += ["shared", "full", "depthwise", "grouped", "strided", "dilated", "oblong padding", "excluded True"]
     wanted += ["excluded False", "half_up", "half_even", "floor", "toward_zero", "16 bits", "48 bits", "8 bits"]
-    wanted += [f"{name} overflows" for name in ("image", "conv", "linear", "rescale", "add", "average")]
+    wanted += [f"{name} overflows" for name in ("image", "conv", "linear", "rescale", "add", "average", "adapted")]
     assert not [name for name in wanted if seen[name] < 2]
 
 

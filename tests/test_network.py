@@ -10,6 +10,7 @@ import pytest
 from random_networks import random_images, random_network
 
 from hwsim.accumulator import Accumulator
+from hwsim.adapter import AdapterLayer
 from hwsim.arithmetic import Requantizer
 from hwsim.engines import ENGINES, simulate
 from hwsim.formats import PowerOfTwo, Uniform
@@ -17,6 +18,9 @@ from hwsim.multipliers import multiplier_for
 from hwsim.network import Datapath, Network
 from hwsim.nodes import (
     NODES,
+    Adapter,
+    AdaptiveQuantize,
+    AdaptiveRescale,
     Add,
     AvgPool,
     Clip,
@@ -50,6 +54,7 @@ def codes(*shape: int, code: int = 1) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 LAYER: dict[str, Any] = {"multiplier": multiplier_for(WEIGHTS, UNSIGNED), "accumulator": Accumulator(24)}
+ADAPTER = tuple(AdapterLayer(codes(j, c), bias(j, 5), scale()) for j, c in ((3, 12), (1, 3)))
 GOOD: tuple[Node, ...] = (
     Input("image", (), (2, 7, 9)),
     Quantize("codes", ("image",), format=UNSIGNED, requantizer=scale([1, 2])),
@@ -65,9 +70,10 @@ GOOD: tuple[Node, ...] = (
     Relu("relu", ("clipped",)),
     Concat("joined", ("relu", "average", "scaled")),
     Flatten("flat", ("joined",)),
-    Quantize("head_codes", ("flat",), format=UNSIGNED, requantizer=scale()),
+    Adapter("factor", ("joined",), format=UNSIGNED, requantizer=scale(), layers=ADAPTER),
+    AdaptiveQuantize("head_codes", ("flat", "factor"), format=UNSIGNED, requantizer=scale(1 << 15, 3)),
     Linear("head", ("head_codes",), weight=codes(3, 12 * 4 * 10), **LAYER),
-    Rescale("out", ("head",), requantizer=scale([1, 2, 3]), bias=bias(3)),
+    AdaptiveRescale("out", ("head", "factor"), requantizer=scale([1, 2, 3]), bias=bias(3), beta_bits=16),
 )
 
 
@@ -92,6 +98,7 @@ def test_shapes_of_every_node_kind() -> None:
         "relu": (4, 4, 10),
         "joined": (12, 4, 10),
         "flat": (480,),
+        "factor": (1,),
         "head_codes": (480,),
         "head": (3,),
         "out": (3,),
@@ -197,6 +204,17 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
         "node 'clipped' clips to 2147483648..1099511627776, beyond the datapath",
     ),
     ("clipped", {"low": -(2**40), "high": -(2**31) - 1}, "node 'clipped' clips to -1099511627776..-2147483649, beyond"),
+    ("factor", {"layers": ()}, "node 'factor': layers of [] inputs and [] outputs do not lead from 12 channels to 1"),
+    ("factor", {"layers": ADAPTER[:1]}, "node 'factor': layers of [12] inputs and [3] outputs do not lead from 12"),
+    ("factor", {"layers": ADAPTER[1:]}, "node 'factor': layers of [3] inputs and [1] outputs do not lead from 12"),
+    ("factor", {"bits": 17}, "node 'factor': beta's bits must be an integer in 2..16, got 17"),
+    ("factor", {"frac_bits": 17}, "node 'factor': beta's frac_bits must be an integer in 0..16, got 17"),
+    ("factor", {"requantizer": scale(2**27)}, "node 'factor': values up to 85899345920 times the multiplier"),
+    ("factor", {"requantizer": scale([1, 2])}, "node 'factor' has 2 multipliers for 12 channels"),
+    ("factor", {"bits": 15}, "node 'out' takes a beta of 16 bits, got 15"),
+    ("head_codes", {"inputs": ("flat",)}, "node 'head_codes' takes 2 inputs, got 1"),
+    ("head_codes", {"inputs": ("flat", "flat")}, "node 'head_codes' takes beta, but 'flat' makes fixed"),
+    ("head_codes", {"inputs": ("factor", "factor")}, "node 'head_codes' takes fixed, but 'factor' makes beta"),
     ("conv", {"weight": codes(4, 1, 3, 2, code=8)}, "node 'conv': code 8 is unused in PowerOfTwo(bits=4"),
     (
         "conv",
@@ -248,7 +266,7 @@ def test_a_network_has_one_input_and_a_fixed_point_result() -> None:
         Network((*nodes, Input("other", (), (1,))))
     for last, name in [(2, "codes"), (3, "conv")]:
         with pytest.raises(
-            ValueError, match=f"the last node must make fixed-point values, '{name}' makes codes or sums"
+            ValueError, match=f"the last node must make fixed-point values, '{name}' makes (codes|sums|beta)"
         ):
             Network(nodes[:last])
     assert Network(nodes[:1]).output is nodes[0]

@@ -7,7 +7,7 @@ import numpy as np
 from hwsim.accumulator import partial_sum_range
 from hwsim.arithmetic import IntArray, register_range
 from hwsim.network import Network
-from hwsim.nodes import Add, AvgPool, Clip, Concat, Input, Matmul, Node, PadChannels, Relu, Rescale
+from hwsim.nodes import AdaptiveRescale, Add, AvgPool, Clip, Concat, Input, Matmul, Node, PadChannels, Relu, Rescale
 
 Bound = tuple[int, int]  #: Lowest and highest value.
 
@@ -28,7 +28,10 @@ def overflow_excluded(node: Matmul) -> IntArray:
 
 
 def rescaled_bounds(node: Rescale, matmul: Matmul) -> Bound:
-    """Return the lowest and highest value of a rescaling before the datapath saturates it."""
+    """Return the lowest and highest value of a rescaling before the datapath saturates it.
+
+    An adaptive one's multipliers are no larger, and its sums reach from 0 or less to 0 or more: it stays within.
+    """
     ends = np.stack(register_bounds(matmul))
     values = node.requantizer.apply(ends) + node.bias
     return int(values.min()), int(values.max())
@@ -82,6 +85,7 @@ def _averaged(node: AvgPool, network: Network, inputs: list[Bound]) -> Bound:
 #: What each node kind makes of its inputs' bounds; the kinds that are missing leave the first input's as they are.
 _RULES: dict[type[Node], Callable[..., Bound]] = {
     Rescale: _rescaled,
+    AdaptiveRescale: _rescaled,
     Add: _added,
     Relu: lambda node, network, inputs: (max(inputs[0][0], 0), max(inputs[0][1], 0)),
     Clip: lambda node, network, inputs: _clipped(inputs[0], (node.low, node.high)),

@@ -11,6 +11,8 @@ from hwsim.engines.bounds import fixed_bounds
 from hwsim.engines.fusion import Chain, find_chains
 from hwsim.engines.simulate import Run
 from hwsim.engines.steps import (
+    AdapterStep,
+    AdaptiveQuantizeStep,
     Array,
     AveragePoolStep,
     ChainStep,
@@ -25,7 +27,7 @@ from hwsim.engines.steps import (
     fixed_type,
 )
 from hwsim.network import Network
-from hwsim.nodes import AvgPool, Input, Matmul, MaxPool, Node, Quantize
+from hwsim.nodes import Adapter, AdaptiveQuantize, AdaptiveRescale, AvgPool, Input, Matmul, MaxPool, Node, Quantize
 
 Fuse = Callable[[Layer, Matmul, Chain, Quantize], Layer | None]  #: A layer that makes the next layer's codes itself.
 
@@ -99,6 +101,8 @@ class Planner:
             return None
         if len(readers) != 1 or not isinstance(readers[0], Quantize):
             return None
+        if isinstance(chain.rescale, AdaptiveRescale) or isinstance(readers[0], AdaptiveQuantize):
+            return None  # other steps in every sample
         layer = self.fuse(self.layers[node.name], node, chain, readers[0])
         return LayerStep(node, layer, readers[0].name, (result, readers[0].name)) if layer else None
 
@@ -109,7 +113,9 @@ class Planner:
         if isinstance(node, Matmul):
             return LayerStep(node, self.layers[node.name], node.name)
         if isinstance(node, Quantize) and fits_int64(node.requantizer, -datapath.range[0]):
-            return QuantizeStep(node)
+            return AdaptiveQuantizeStep(node) if isinstance(node, AdaptiveQuantize) else QuantizeStep(node)
+        if isinstance(node, Adapter):
+            return AdapterStep(node)
         if isinstance(node, AvgPool) and self._averages(node):
             return AveragePoolStep(node, shape)
         return MaxPoolStep(node, shape) if isinstance(node, MaxPool) else ReferenceStep(node, datapath)

@@ -58,14 +58,17 @@ def rescale(
 ) -> tuple[int, int]:
     """Rescale, clip, add and clip in one pass; return the overflows of the rescaling and of the addition.
 
-    sums, addend, fixed: (positions, channels); scale, bias: (channels,). half is 0.5 to round half up, 0 to round down.
+    sums, addend, fixed: (positions, channels); bias: (channels,); scale: (samples, channels), one sample for all or
+    one after another, each of as many positions. half is 0.5 to round half up, 0 to round down.
     Exact, in float64, while |sum * scale| has at most 53 bits, those after the binary point included. rails is None
     where no value can leave the datapath.
     """
     rescaled, added = 0, 0
+    positions = sums.shape[0] // scale.shape[0]
     for i in range(sums.shape[0]):
+        factor = scale[i // positions]
         for k in range(sums.shape[1]):
-            exact = np.floor(np.float64(sums[i, k]) * scale[k] + half) + bias[k]
+            exact = np.floor(np.float64(sums[i, k]) * factor[k] + half) + bias[k]
             value = exact
             if rails is not None:
                 value = min(max(exact, rails[0]), rails[1])
@@ -95,6 +98,15 @@ def quantize(
     for i in range(fixed.size):
         level = (np.int64(fixed[i]) * multiplier + half) >> shift
         codes[i] = np.int64(min(max(int(level), low), high)) & mask
+
+
+@kernel
+def quantize_samples(
+    fixed: Array, multipliers: Array, half: int, shift: int, low: int, high: int, mask: int, codes: Array
+) -> None:
+    """Quantize each sample with its own multiplier (N,); fixed and codes are (N, values)."""
+    for n in range(fixed.shape[0]):
+        quantize(fixed[n], multipliers[n], half, shift, low, high, mask, codes[n])
 
 
 @kernel

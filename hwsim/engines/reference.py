@@ -8,11 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.accumulator import Accumulator
+from hwsim.adapter import divided, multiplied, requantized, run_layers
 from hwsim.arithmetic import IntArray, fit, register_range
 from hwsim.engines.simulate import Run
 from hwsim.multipliers import Multiplier
 from hwsim.network import Datapath, Network
 from hwsim.nodes import (
+    Adapter,
+    AdaptiveQuantize,
+    AdaptiveRescale,
     Add,
     AvgPool,
     Clip,
@@ -84,8 +88,28 @@ def quantize_pixels(node: Input, context: Context, pixels: NDArray[np.float64]) 
 
 def quantize(node: Quantize, context: Context, x: IntArray) -> IntArray:
     """Requantize, clip to the format's range, and take the bit pattern."""
-    level = np.clip(node.requantizer.apply(x), int(node.format.min_level), int(node.format.max_level))
-    return level & ((1 << node.format.bits) - 1)
+    return encode(node, node.requantizer.apply(x))
+
+
+def encode(node: Quantize, level: IntArray) -> IntArray:
+    """Clip to the format's range and take the bit pattern."""
+    return np.clip(level, int(node.format.min_level), int(node.format.max_level)) & ((1 << node.format.bits) - 1)
+
+
+def adapt(node: Adapter, context: Context, x: IntArray) -> IntArray:
+    """Sum each channel and make beta of the sums."""
+    return adapt_sums(node, x.sum(axis=tuple(range(2, x.ndim))))
+
+
+def adapt_sums(node: Adapter, sums: IntArray) -> IntArray:
+    """Return beta (N, 1) of the channels' sums (N, C)."""
+    low, high = int(node.format.min_level), int(node.format.max_level)
+    return run_layers(node.layers, np.clip(node.requantizer.apply(sums), low, high), node.bits)
+
+
+def quantize_adaptively(node: AdaptiveQuantize, context: Context, x: IntArray, beta: IntArray) -> IntArray:
+    """Divide the multiplier by each sample's beta, requantize, clip, and take the bit pattern."""
+    return encode(node, requantized(x, divided(node.requantizer, beta), node.requantizer))
 
 
 def convolve(node: Conv, context: Context, codes: IntArray) -> IntArray:
@@ -157,6 +181,13 @@ def rescale(node: Rescale, context: Context, sums: IntArray) -> IntArray:
     return context.saturate(node.requantizer.apply(sums) + bias)
 
 
+def rescale_adaptively(node: AdaptiveRescale, context: Context, sums: IntArray, beta: IntArray) -> IntArray:
+    """Multiply the multipliers by each sample's beta, requantize and add the bias."""
+    multiplier = multiplied(node.requantizer, beta, node.beta_bits)
+    bias = node.bias.reshape((-1,) + (1,) * (sums.ndim - 2))
+    return context.saturate(requantized(sums, multiplier, node.requantizer) + bias)
+
+
 def add(node: Add, context: Context, x: IntArray, y: IntArray) -> IntArray:
     """Add two tensors."""
     return context.saturate(x + y)
@@ -211,6 +242,9 @@ STEPS: dict[type[Node], Callable[..., IntArray]] = {
     Flatten: flatten,
     Concat: concatenate,
     PadChannels: pad_channels,
+    Adapter: adapt,
+    AdaptiveQuantize: quantize_adaptively,
+    AdaptiveRescale: rescale_adaptively,
 }
 
 

@@ -9,12 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.adapter import divided, multiplied
 from hwsim.arithmetic import Requantizer
 from hwsim.engines import elementwise, reference
 from hwsim.engines.fusion import Chain
 from hwsim.engines.simulate import Run
 from hwsim.network import Datapath
-from hwsim.nodes import AvgPool, Matmul, MaxPool, Node, Quantize
+from hwsim.nodes import Adapter, AdaptiveRescale, AvgPool, Matmul, MaxPool, Node, Quantize
 
 Array = NDArray[Any]
 
@@ -85,7 +86,7 @@ class ChainStep:
         self.reads = chain.rescale.inputs + (() if chain.addend is None else (chain.addend,))
         requantizer, channels = chain.rescale.requantizer, len(chain.rescale.bias)
         self.half = 0.5 if requantizer.rounding == "half_up" else 0.0
-        self.scale = np.ascontiguousarray(np.broadcast_to(requantizer.scale, channels))
+        self.scale = np.ascontiguousarray(np.broadcast_to(requantizer.scale, (1, channels)))
         self.bias = chain.rescale.bias.astype(np.float64)
         self.rails = _floats(datapath.range) if chain.saturates else None
         self.clips = [clip and _floats(clip) for clip in (chain.first_clip, chain.last_clip)]
@@ -97,7 +98,7 @@ class ChainStep:
         fixed = np.empty(sums.shape, dtype=self.type)
         rescaled, added = elementwise.rescale(
             _flat(sums),
-            self.scale,
+            self._scale(run),
             self.half,
             self.bias,
             self.rails,
@@ -110,6 +111,15 @@ class ChainStep:
         if self.chain.add:
             run.overflows[self.chain.add.name] += added
         run.values[self.chain.nodes[-1].name] = fixed
+
+    def _scale(self, run: Run) -> Array:
+        """Return the scales, (1, K) or, where they are adapted to each sample, (N, K)."""
+        rescale = self.chain.rescale
+        if not isinstance(rescale, AdaptiveRescale):
+            return self.scale
+        multiplier = multiplied(rescale.requantizer, run.values[rescale.inputs[1]], rescale.beta_bits)
+        scale = np.ldexp(multiplier.astype(np.float64), -rescale.requantizer.shift.astype(np.int32))
+        return np.ascontiguousarray(np.broadcast_to(scale, (len(scale), len(rescale.bias))))
 
 
 class QuantizeStep:
@@ -126,6 +136,35 @@ class QuantizeStep:
         low, high, mask = int(fmt.min_level), int(fmt.max_level), (1 << fmt.bits) - 1
         elementwise.quantize(fixed.reshape(-1), *self.parts, low, high, mask, codes.reshape(-1))
         run.values[self.node.name] = codes
+
+
+class AdaptiveQuantizeStep(QuantizeStep):
+    """Fixed point to codes of at most 16 bits, with a multiplier per sample."""
+
+    def __call__(self, run: Run) -> None:
+        """Add the node's tensor to the run."""
+        fixed, fmt = run.values[self.node.inputs[0]], self.node.format
+        multipliers = divided(self.node.requantizer, run.values[self.node.inputs[1]]).reshape(-1)
+        codes = np.empty(fixed.shape, dtype=self.type)
+        low, high, mask = int(fmt.min_level), int(fmt.max_level), (1 << fmt.bits) - 1
+        rows = fixed.reshape(len(fixed), -1), codes.reshape(len(fixed), -1)
+        elementwise.quantize_samples(rows[0], multipliers, *self.parts[1:], low, high, mask, rows[1])
+        run.values[self.node.name] = codes
+
+
+class AdapterStep:
+    """The channels' sums by kernel, and what the reference engine makes of them."""
+
+    def __init__(self, node: Adapter) -> None:
+        self.node, self.reads = node, node.inputs
+
+    def __call__(self, run: Run) -> None:
+        """Add the node's tensor to the run."""
+        x = run.values[self.node.inputs[0]]
+        image = x if x.ndim == 4 else x[:, None, None, :]
+        sums = np.empty((len(image), 1, 1, image.shape[3]), dtype=np.int64)
+        elementwise.average_pool(image, image.shape[1:3], (1, 1), 1, 0, 0, sums)
+        run.values[self.node.name] = reference.adapt_sums(self.node, sums[:, 0, 0])
 
 
 class AveragePoolStep:
@@ -162,7 +201,7 @@ class ReferenceStep:
 
     def __init__(self, node: Node, datapath: Datapath) -> None:
         self.node, self.datapath, self.reads = node, datapath, node.inputs
-        self.type = {"fixed": fixed_type(datapath), "codes": np.uint16, "sums": np.int64}[node.produces]
+        self.type = {"fixed": fixed_type(datapath), "codes": np.uint16}.get(node.produces, np.int64)
 
     def __call__(self, run: Run) -> None:
         """Add the node's tensor to the run."""

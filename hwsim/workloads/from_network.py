@@ -1,14 +1,14 @@
 """The workload of an integer network: its nodes as layers, with what the weight codes tell."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from hwsim.arithmetic import IntArray, Requantizer
-from hwsim.multipliers import Multiplier
 from hwsim.network import Network
 from hwsim.nodes import (
+    Adapter,
+    AdaptiveQuantize,
+    AdaptiveRescale,
     Add,
     AvgPool,
     Clip,
@@ -27,27 +27,29 @@ from hwsim.nodes import (
     Rescale,
     Shape,
 )
-from hwsim.workload import Layer, WeightFacts, Workload
-
-SHIFT_BITS = 6  #: A shift is 0..62.
-
-Fields = dict[str, Any]
+from hwsim.workload import Layer, Workload
+from hwsim.workloads.facts import Fields, scale_fields, weight_facts
+from hwsim.workloads.from_adapter import adapter_layers, adaptive_layer
 
 
 def workload_from_network(network: Network) -> Workload:
-    """Return one layer per node, with formats, accumulators and operation counts of its real weight codes."""
-    return Workload(network.name, tuple(_layer(network, node) for node in network.nodes))
+    """Return one layer per node, with formats, accumulators and operation counts of its real weight codes.
+
+    ASQ's adapter is several layers, and makes one more of each node that it adapts.
+    """
+    return Workload(network.name, tuple(layer for node in network.nodes for layer in _layers(network, node)))
 
 
-def weight_facts(multiplier: Multiplier, codes: IntArray) -> WeightFacts:
-    """Return what the codes tell beyond their shape; a zero in every term of the product is a zero weight."""
-    factors = np.abs(multiplier.terms().weight)  # (terms, codes of the format)
-    enclosed = sum(_enclosed_bits(row) for row in factors)
-    return WeightFacts(
-        operations=tuple(multiplier.operations(codes).items()),
-        nonzero=int(np.count_nonzero(factors.max(axis=0)[codes])),
-        enclosed_bits=int(np.sum(np.asarray(enclosed)[codes])),
-    )
+def _layers(network: Network, node: Node) -> Iterator[Layer]:
+    if isinstance(node, Adapter):
+        yield from adapter_layers(node, network.shapes[node.inputs[0]])
+        return
+    layer = _layer(network, node)
+    if isinstance(node, AdaptiveQuantize | AdaptiveRescale):
+        made = adaptive_layer(node)
+        yield made
+        layer = replace(layer, inputs=(layer.inputs[0], made.key))
+    yield layer
 
 
 def _layer(network: Network, node: Node) -> Layer:
@@ -89,7 +91,7 @@ def _pool(network: Network, node: Pool) -> Fields:
 
 
 def _avg_pool(network: Network, node: AvgPool) -> Fields:
-    return _pool(network, node) | _scales(node.requantizer)
+    return _pool(network, node) | scale_fields(node.requantizer)
 
 
 def _strides(node: Conv | Pool) -> Fields:
@@ -97,23 +99,11 @@ def _strides(node: Conv | Pool) -> Fields:
 
 
 def _rescale(network: Network, node: Rescale) -> Fields:
-    return _scales(node.requantizer) | {"has_bias": True, "bias_bits": network.datapath.bits}
+    return scale_fields(node.requantizer) | {"has_bias": True, "bias_bits": network.datapath.bits}
 
 
 def _quantize(network: Network, node: Quantize) -> Fields:
-    return _scales(node.requantizer) | {"activation": node.format}
-
-
-def _scales(requantizer: Requantizer) -> Fields:
-    bits = requantizer.largest_multiplier.bit_length() + bool((requantizer.multiplier < 0).any())
-    return {"scales": int(requantizer.multiplier.size), "scale_bits": bits + SHIFT_BITS}
-
-
-def _enclosed_bits(magnitudes: IntArray) -> IntArray:
-    """Return the bits from the first to the last set bit of each integer, 0 of zero."""
-    lowest = magnitudes & -magnitudes
-    shifted = magnitudes // np.maximum(lowest, 1)
-    return np.array([int(value).bit_length() for value in shifted], dtype=np.int64)
+    return scale_fields(node.requantizer) | {"activation": node.format}
 
 
 _KINDS: dict[type[Node], tuple[str, Callable[[Network, Any], Fields]]] = {
@@ -122,6 +112,8 @@ _KINDS: dict[type[Node], tuple[str, Callable[[Network, Any], Fields]]] = {
     Conv: ("conv", _conv),
     Linear: ("linear", _matmul),
     Rescale: ("rescale", _rescale),
+    AdaptiveQuantize: ("quantize", _quantize),
+    AdaptiveRescale: ("rescale", _rescale),
     Add: ("add", _nothing),
     Relu: ("relu", _nothing),
     Clip: ("clip", _nothing),
