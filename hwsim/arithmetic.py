@@ -171,6 +171,15 @@ class Requantizer:
         """The real scale that the integers stand for."""
         return np.ldexp(self.multiplier.astype(np.float64), -self.shift.astype(np.int32))
 
+    def widened(self, bits: int) -> "Requantizer":
+        """Return the same scale with multipliers of `bits` bits, as far as the shift allows.
+
+        A multiplier that something divides or cuts later keeps its precision so. One that is wider stays as it is.
+        """
+        spare = np.minimum(bits - np.frexp(np.abs(self.multiplier).astype(np.float64))[1], MAX_SHIFT - self.shift)
+        added = np.where(self.multiplier == 0, 0, np.maximum(spare, 0)).astype(np.int64)
+        return Requantizer(np.asarray(self.multiplier << added), np.asarray(self.shift + added), self.rounding)
+
     def check_range(self, largest: int, where: str) -> None:
         """Raise a ValueError if |x| up to `largest` could leave the 64-bit product."""
         if largest * self.largest_multiplier >= 1 << 63:

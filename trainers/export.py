@@ -16,7 +16,7 @@ import numpy as np
 from torch import fx, nn
 
 from hwsim.accumulator import Accumulator, required_bits
-from hwsim.arithmetic import ROUNDINGS, Requantizer
+from hwsim.arithmetic import ROUNDINGS, IntArray, Requantizer
 from hwsim.choices import chosen, parse_choices
 from hwsim.errors import unknown_name
 from hwsim.exchange import layer_table
@@ -40,11 +40,13 @@ from hwsim.nodes import (
     Relu,
     Rescale,
 )
+from trainers.export_adapter import adapter_node, adaptive_quantize, adaptive_rescale
 from trainers.folding import FloatArray, folded, to_numpy
 from trainers.geometry import padding_of, pair
 from trainers.graph import trace
 from trainers.layers import QuantConv2d, QuantLayer, QuantLinear
 from trainers.models.residual import ZeroPadShortcut
+from trainers.quantizers.asq import AsqQuantizer
 
 PRODUCT_BITS = 63  #: A value times a multiplier stays below this power of two.
 
@@ -172,26 +174,37 @@ class Program:
         unit = 2.0**-self.config.datapath.frac_bits
         quantizer = layer.activation_quantizer
         step_size = to_numpy(quantizer.scale)
-        codes = self.emit(
-            Quantize(
-                f"{name}.quantize",
-                inputs,
-                format=activation_format(name, layer),
-                requantizer=self.config.requantizer(unit / step_size, -self.config.datapath.range[0]),
-            )
-        )
+        beta = self._add_adapter(name, layer, inputs)
+        codes = self.emit(self._quantize(name, layer, inputs + beta, unit / step_size))
         matmul = self._matmul(name, layer, codes)
         sums = self.emit(matmul)
         gain, offset = folded(name, layer, norm)
         scale = step_size * to_numpy(layer.weight_quantizer.scale) * matmul.multiplier.unit / unit * gain
-        return self.emit(
-            Rescale(
-                f"{name}.rescale",
-                (sums,),
-                requantizer=self.config.requantizer(scale, matmul.largest_sum),
-                bias=np.rint(offset / unit).astype(np.int64),
-            )
-        )
+        bias = np.rint(offset / unit).astype(np.int64)
+        adapts = isinstance(quantizer, AsqQuantizer) and quantizer.dequantize == "adapted_step"
+        return self.emit(self._rescale(f"{name}.rescale", (sums, *beta) if adapts else (sums,), matmul, scale, bias))
+
+    def _add_adapter(self, name: str, layer: QuantLayer, inputs: tuple[str, ...]) -> tuple[str, ...]:
+        """Append ASQ's adapter, if the layer has one, and return the name of its tensor."""
+        quantizer = layer.activation_quantizer
+        if not isinstance(quantizer, AsqQuantizer):
+            return ()
+        return (self.emit(adapter_node(f"{name}.adapter", inputs, quantizer, self.shapes[inputs[0]], self.config)),)
+
+    def _quantize(self, name: str, layer: QuantLayer, inputs: tuple[str, ...], scale: FloatArray) -> Quantize:
+        fmt = activation_format(name, layer)
+        if len(inputs) > 1:
+            return adaptive_quantize(f"{name}.quantize", inputs, fmt, scale, self.config)
+        requantizer = self.config.requantizer(scale, -self.config.datapath.range[0])
+        return Quantize(f"{name}.quantize", inputs, format=fmt, requantizer=requantizer)
+
+    def _rescale(
+        self, name: str, inputs: tuple[str, ...], matmul: Matmul, scale: FloatArray, bias: IntArray
+    ) -> Rescale:
+        largest = matmul.largest_sum
+        if len(inputs) > 1:
+            return adaptive_rescale(name, inputs, scale, largest, self.config, bias=bias)
+        return Rescale(name, inputs, requantizer=self.config.requantizer(scale, largest), bias=bias)
 
     def _matmul(self, name: str, layer: QuantLayer, codes: str) -> Matmul:
         weight = layer.weight_quantizer.codes(layer.weight).numpy()

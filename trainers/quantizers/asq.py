@@ -159,7 +159,7 @@ class StepAdapter(nn.Module):
             ValueError: x has another number of channels.
         """
         inputs = self.inputs(x)
-        if self.training:
+        if self.training and torch.is_grad_enabled():  # not where only codes are asked for
             self.remember(inputs)
         out: Tensor = self.last(inputs[-1])
         return out.squeeze(1).clamp(min=SMALLEST_BETA)  # a ReLU before it would change nothing
