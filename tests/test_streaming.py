@@ -104,8 +104,12 @@ def test_a_failing_batch_is_named(file: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", images)
     options = ("--images", tmp_path / "x.npy", "--batch-size", 2)
     for where in ((), ("--workers", 2), ("--queue", tmp_path / "queue")):
-        message = error("simulate", file, *options, *where)
-        assert re.match(r"images 4 to 4.*: images must be finite, got nan at index \(0, 0, 0, 0\)", message)
+        result = run("simulate", file, *options, *where)
+        assert (result.exit_code, result.stdout) == (2, "")
+        message = result.stderr.splitlines()[-1]  # what is before it is progress
+        assert re.match(
+            r"hwsim: error: images 4 to 4.*: images must be finite, got nan at index \(0, 0, 0, 0\)", message
+        )
 
 
 def test_refused_places(file: Path, tmp_path: Path) -> None:
