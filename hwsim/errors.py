@@ -16,3 +16,9 @@ def check_integer(what: str, value: object, low: int, high: int, where: str = ""
     """Raise a ValueError unless the value is an integer (a bool is not) in low .. high."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise ValueError(f"{what} must be an integer in {low}..{high}{where}, got {value!r}")
+
+
+def check_flag(what: str, value: object, where: str = "") -> None:
+    """Raise a ValueError unless the value is true or false."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{what} must be true or false{where}, got {value!r}")

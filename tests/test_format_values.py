@@ -53,6 +53,11 @@ REFUSED: list[tuple[str, int, dict[str, Any], str]] = [
     ("codebook", 2, {"integers": (0, 1.5)}, "a codebook's level must be an integer in -16777216..16777216, got 1.5"),
     ("codebook", 2, {"integers": (0, 2**24 + 1)}, "a codebook's level must be an integer in"),
     ("codebook", 2, {"integers": (0, 2, 2)}, "the integers of a codebook must ascend, got 2 before 2"),
+    ("pot", 4, {"extended": 2**70}, f"extended must be true or false for pot, got {2**70}"),
+    ("post", 4, {"extended": 1}, "extended must be true or false for post, got 1"),
+    ("uniform", 4, {"signed": 2}, "signed must be true or false for uniform, got 2"),
+    ("uniform", 4, {"narrow": None}, "narrow must be true or false for uniform, got None"),
+    ("apot", 4, {"signed": "no"}, "signed must be true or false for apot, got 'no'"),
     ("codebook", 2, {"integers": (1, 0)}, "the integers of a codebook must ascend, got 1 before 0"),
 ]  # fmt: skip
 

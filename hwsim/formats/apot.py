@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hwsim.errors import check_integer
+from hwsim.errors import check_flag, check_integer
 from hwsim.formats.format import CodeArray, read_only
 from hwsim.formats.integer_format import IntegerFormat
 
@@ -34,6 +34,7 @@ class Apot(IntegerFormat):
     name: ClassVar[str] = "apot"
 
     def __post_init__(self) -> None:
+        check_flag("signed", self.signed, " for apot")
         check_integer("bits", self.bits, 2 if self.signed else 1, 8, f" for {'' if self.signed else 'unsigned '}apot")
 
     @property

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hwsim.errors import check_integer
+from hwsim.errors import check_flag, check_integer
 from hwsim.formats.format import MAX_PRODUCT_BITS, CodeArray, Format
 
 
@@ -28,6 +28,7 @@ class SignedExponent(Format):
     extended: bool = False
 
     def __post_init__(self) -> None:
+        check_flag("extended", self.extended, f" for {self.name}")
         check_integer("bits", self.bits, 1 if self.extended else 2, 8, f" for {self.name}")
         if self.exponents is not None:
             check_integer("exponents", self.exponents, 1, self.field_capacity, f" for {self.bits}-bit {self.name}")

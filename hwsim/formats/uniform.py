@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.errors import check_integer
+from hwsim.errors import check_flag, check_integer
 from hwsim.formats.format import CodeArray, read_only
 from hwsim.formats.integer_format import IntegerFormat
 
@@ -29,6 +29,8 @@ class Uniform(IntegerFormat):
     name: ClassVar[str] = "uniform"
 
     def __post_init__(self) -> None:
+        check_flag("signed", self.signed, " for uniform")
+        check_flag("narrow", self.narrow, " for uniform")
         kind = "narrow uniform" if self.narrow else "uniform"
         check_integer("bits", self.bits, 2 if self.narrow else 1, 16, f" for {kind}")
         if self.narrow and not self.signed:
