@@ -11,10 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 
 
-def measure(runs: Mapping[str, Callable[[], object]], rounds: int, pause_s: float = 0.0) -> dict[str, float]:
+def measure(
+    runs: Mapping[str, Callable[[], object]], rounds: int, pause_s: float = 0.0, warm: bool = False
+) -> dict[str, float]:
     """Return the median seconds of each run, all of them once per round after one that does not count.
 
-    A pause before each run lets another library's threads stop spinning.
+    A pause before each run lets another library's threads stop spinning; a warm run comes directly after one that is
+    not timed.
     """
     times: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
@@ -22,6 +25,8 @@ def measure(runs: Mapping[str, Callable[[], object]], rounds: int, pause_s: floa
     for _ in range(rounds):
         for name, run in runs.items():
             time.sleep(pause_s)
+            if warm:
+                run()
             start = time.perf_counter()
             run()
             times[name].append(time.perf_counter() - start)

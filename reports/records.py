@@ -69,6 +69,21 @@ def load_cost(folder: str | Path) -> pd.DataFrame:
     return load_study(folder).cost
 
 
+def read_curves(study: Study) -> pd.DataFrame:
+    """Return what the runs' epochs measured: design, seed, and a column per quantity, missing where not measured.
+
+    Raises:
+        ValueError: a record is damaged; the file is named.
+    """
+    runs = zip(study.runs["design"], study.runs["seed"], study.runs["path"], strict=True)
+    rows = [
+        {"design": design, "seed": seed, **epoch}
+        for design, seed, path in runs
+        for epoch in read_record(Path(path)).get("curves", [])
+    ]
+    return pd.DataFrame(rows, columns=None if rows else ["design", "seed"])
+
+
 def read_record(path: Path) -> Record:
     """Return one record after checking it.
 

@@ -71,6 +71,8 @@ def figure(
 
     Of a study, from the folder of its runs: accuracy-bops, accuracy-storage, levels, table-error.
 
+    Of a training with --bwrf, from the folder of a run or of several seeds: bwrf-accuracy, feature-similarity.
+
     Example: hwsim figure roofline resnet18 --bits 8,4 --array 32x32 --out roofline.pdf
     """
     import sys
@@ -116,16 +118,17 @@ def _cost_figure(name: str, sources: Sequence[str], given: Options) -> "tuple[Fi
 
 def _study_figure(name: str, sources: Sequence[str], given: Options) -> "tuple[Figure, pd.DataFrame]":
     from hwsim.errors import unknown_name
-    from reports.figures import COST_FIGURES, FIGURES
+    from reports.figures import COST_FIGURES, FIGURES, TRAINING_FIGURES
     from reports.records import load_study
     from reports.report import draw_figure
 
-    if name not in FIGURES:
-        raise unknown_name("figure", name, (*COST_FIGURES, *FIGURES))
+    figures = {**FIGURES, **TRAINING_FIGURES}
+    if name not in figures:
+        raise unknown_name("figure", name, (*COST_FIGURES, *figures))
     _check_options(name, given, ())
     if len(sources) != 1:
         raise ValueError(f"the figure {name} takes one folder of runs, got {len(sources)}")
-    return draw_figure(FIGURES[name], load_study(sources[0]))
+    return draw_figure(figures[name], load_study(sources[0]))
 
 
 def _check_options(name: str, given: Options, taken: Sequence[str]) -> None:

@@ -57,12 +57,12 @@ class Format(ABC):
         zeros = np.flatnonzero(self.levels == 0)
         return int(zeros[0]) if len(zeros) else None
 
-    @property
+    @cached_property
     def min_level(self) -> float:
         """The lowest level."""
         return float(self.levels[self.codes[0]])
 
-    @property
+    @cached_property
     def max_level(self) -> float:
         """The highest level."""
         return float(self.levels[self.codes[-1]])

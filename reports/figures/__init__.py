@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 
 from reports.figures import (
     accuracy_cost,
+    bwrf_accuracy,
     conventions,
+    feature_similarity,
     layer_costs,
     levels,
     overhead,
@@ -19,7 +21,7 @@ from reports.figures import (
 )
 from reports.records import Study
 
-__all__ = ["COST_FIGURES", "FIGURES", "CostFigureKind", "FigureKind"]
+__all__ = ["COST_FIGURES", "FIGURES", "TRAINING_FIGURES", "CostFigureKind", "FigureKind"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,21 @@ FIGURES: Mapping[str, FigureKind] = {
         "Relative product error of the POST table against its fraction bits, at 3 and 4 bits.",
         lambda _study: table_error.data(),
         table_error.draw,
+    ),
+}
+
+
+#: Figures of trainings with BWRF, of one design; a report of any study cannot hold them.
+TRAINING_FIGURES: Mapping[str, FigureKind] = {
+    "bwrf-accuracy": FigureKind(
+        "Accuracy of mixed-precision networks beside the low-precision one, a line per network over the epochs.",
+        bwrf_accuracy.data,
+        bwrf_accuracy.draw,
+    ),
+    "feature-similarity": FigureKind(
+        "Cosine between the features of a low-precision and a float network, a line per stage over the epochs.",
+        feature_similarity.data,
+        feature_similarity.draw,
     ),
 }
 

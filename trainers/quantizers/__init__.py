@@ -92,6 +92,7 @@ def make_quantizer(
     if method.takes_in_channels:
         options["in_channels"] = in_channels
     quantizer: Quantizer = build(role, bits, signed=signed, channels=channels, **options)
+    quantizer.format.min_level, quantizer.format.max_level  # noqa: B018  # cached: torch.compile must find numbers
     return quantizer
 
 

@@ -121,6 +121,12 @@ def inside(values: Tensor, ratio: Tensor, ends: tuple[float, float]) -> Tensor:
 
     PyTorch's derivative of a clamp does this in one pass, but leaves out the ends: it gets the next float32 beyond.
     """
-    low, high = np.nextafter(np.array(ends, np.float32), BEYOND).tolist()
-    out: Tensor = torch.ops.aten.hardtanh_backward(values, ratio, low, high)
+    out: Tensor = torch.ops.aten.hardtanh_backward(values, ratio, *beyond(ends))
     return out
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # its annotations are missing
+def beyond(ends: tuple[float, float]) -> tuple[float, float]:
+    """Return the next float32 below the first and above the second end."""
+    low, high = np.nextafter(np.array(ends, np.float32), BEYOND).tolist()
+    return low, high
