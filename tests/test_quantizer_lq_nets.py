@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainers.quantizers import make_quantizer
+from trainers.quantizers import lq_nets, make_quantizer
 from trainers.quantizers.lq_nets import LqNetsQuantizer
 
 
@@ -77,6 +77,16 @@ def test_a_step_moves_a_tenth_of_the_way() -> None:
     assert torch.equal(before, start.eval()(x))  # quantized before the basis moved
     tenth.eval()(x)
     assert torch.equal(tenth.eval()(x), tenth(x))
+
+
+def test_activations_are_fitted_on_the_first_samples_and_weights_on_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lq_nets, "SEEN", 100)
+    x = torch.rand(8, 50, generator=torch.Generator().manual_seed(7))
+    for role, same in (("activations", True), ("weights", False)):
+        whole, first = build(role), build(role)
+        whole(x)
+        first(torch.cat([x[:2], 3 * x[2:]]))
+        assert torch.equal(whole.basis, first.basis) == same
 
 
 def test_levels_in_the_data_are_found() -> None:

@@ -28,12 +28,15 @@ def train(
     weights: Annotated[
         str,
         typer.Option(
-            help="Weights: float, uniform, lsq_plus, dorefa, sawb, dsq, faq, pot, post, qil, inq, apot, lq_nets."
+            help="Weights: float, uniform, lsq_plus, dorefa, sawb, dsq, faq, ewgs, daq, pot, post, qil, inq, apot, "
+            "lq_nets."
         ),
     ] = "uniform",
     activations: Annotated[
         str,
-        typer.Option(help="Method for activations: lsq, lsq_plus, dorefa, pact, dsq, faq, asq, qil, apot, lq_nets."),
+        typer.Option(
+            help="Method for activations: lsq, lsq_plus, dorefa, pact, dsq, faq, ewgs, daq, asq, qil, apot, lq_nets."
+        ),
     ] = "lsq",
     bits: Annotated[int, typer.Option(help="Bits of a weight.")] = 4,
     act_bits: Annotated[int | None, typer.Option(help="Bits of an activation (default: as a weight).")] = None,

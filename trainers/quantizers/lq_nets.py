@@ -15,8 +15,9 @@ Start: v_i in the ratio 1, 2, 4, ..., scaled to the mean square of the data, the
 Differs: the paper has a basis per output channel; here a layer has one, with a scale per channel, so that a layer has
 one set of levels. Channel scales are improved by least squares too, with the same moving average. The code's 1e-4 on
 the diagonal of B^T B is relative to the number of values, draws towards the kept basis rather than towards zero, and is
-there for activations too, so that codes that do not occur leave their part of the basis as it is. No basis number gets
-negative, and activations must not be.
+there for activations too, so that codes that do not occur leave their part of the basis as it is. Activations are
+fitted on the first samples of a batch that hold 2^17 values, not on all. No basis number gets negative, and activations
+must not be.
 """
 
 from typing import Any, ClassVar
@@ -31,6 +32,7 @@ from trainers.quantizers.base import Quantizer, check_bits, positive
 KEPT = 0.9  #: Share of the old basis in the moving average.
 DIAGONAL = 1e-4
 START_ROUNDS = 20
+SEEN = 2**17  #: Activations that a step fits its basis to.
 START_SIZE = 2 * 0.6745  #: Largest level at the start in units of the root mean square, as in the authors' code.
 
 
@@ -85,7 +87,8 @@ class LqNetsQuantizer(Quantizer):
         top = None if self.signed else levels[-1] * self.scale
         out: Tensor = TakeLevel.apply(x, places, levels, self.scale_for(x), top)  # type: ignore[no-untyped-call]
         if self.training:
-            self.improve(x.detach(), places, encodings, KEPT)
+            seen = len(x) if self.signed else max(SEEN // x[0].numel(), 1)
+            self.improve(x.detach()[:seen], places[:seen], encodings, KEPT)
         return out
 
     @torch.no_grad()
@@ -95,7 +98,8 @@ class LqNetsQuantizer(Quantizer):
         `places` name rows of `encodings`, `[2^b, b]`.
         """
         rows, count = self.gain.numel(), len(encodings)
-        index = (places.reshape(rows, -1) + torch.arange(0, rows * count, count, device=x.device)[:, None]).flatten()
+        first = torch.arange(0, rows * count, count, dtype=places.dtype, device=x.device)
+        index = (places.reshape(rows, -1) + first[:, None]).flatten()
         counts = torch.bincount(index, minlength=rows * count).reshape(rows, count).double()
         sums = torch.bincount(index, x.flatten(), minlength=rows * count).reshape(rows, count).double()
         gain, basis, bits = self.gain.double().reshape(-1, 1), self.basis.double(), encodings.double()

@@ -64,7 +64,8 @@ class RoundToLevel(Function):
     ) -> Tensor:
         """Return the levels times the scale of `step`; `ends` are the outermost levels, `factor` is as above."""
         scale = spread(positive(step), x)
-        return levels[torch.bucketize(x / scale, thresholds, right=True)] * scale
+        places = torch.bucketize(x / scale, thresholds, right=True)
+        return levels.index_select(0, places.flatten()).view(x.shape).mul_(scale)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
