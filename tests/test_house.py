@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("hwsim", "trainers", "reports")
 #: Third-party packages that only some files may import, by the paths that may.
 RESERVED = {
-    "torch": ("trainers/", "hwsim/engines/tensor.py", "hwsim/engines/int8_convolution.py"),
+    "torch": ("trainers/", "hwsim/engines/tensor.py", "hwsim/engines/int8_convolution.py", "hwsim/engines/device"),
     "torchvision": ("trainers/",),
     "sklearn": ("trainers/",),
     "pandas": ("reports/",),

@@ -30,7 +30,8 @@ def simulate(
     images: Annotated[Path | None, typer.Option(help="Images instead: numbers, (N, C, H, W), in a .npy file.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Their classes: integers, (N,), in a .npy file.")] = None,
     engine: Annotated[
-        str, typer.Option(help="reference (numpy, plain), compiled (numba) or tensor (torch); equal bit by bit.")
+        str,
+        typer.Option(help="reference (numpy, plain), compiled (numba), tensor (torch), cuda (GPU); equal bit by bit."),
     ] = "tensor",
     accumulator_bits: Annotated[
         list[str] | None,

@@ -19,6 +19,8 @@ ENGINES = {
     "compiled": "hwsim.engines.compiled",
     "tensor": "hwsim.engines.tensor",
 }
+#: Module of each engine that runs on another device than the CPU: it has `prepare(network, kept, device)`.
+DEVICES = {"cuda": "hwsim.engines.device"}
 
 
 @dataclass
@@ -101,17 +103,20 @@ def prepare_engine(network: Network, engine: str, kept: Collection[str]) -> Engi
     """Return an engine that is ready to run batches of images; kept: the nodes whose tensors it returns.
 
     Raises:
-        ValueError: an unknown engine.
+        ValueError: an unknown engine, or one whose device is missing or cannot run a layer.
     """
     check_engine(engine)
+    if engine in DEVICES:
+        on_device: Engine = import_module(DEVICES[engine]).prepare(network, kept, engine)
+        return on_device
     prepared: Engine = import_module(ENGINES[engine]).prepare(network, kept)
     return prepared
 
 
 def check_engine(engine: str) -> None:
     """Raise a ValueError unless there is an engine of that name."""
-    if engine not in ENGINES:
-        raise unknown_name("engine", engine, ENGINES)
+    if engine not in ENGINES | DEVICES:
+        raise unknown_name("engine", engine, ENGINES | DEVICES)
 
 
 def check_shape(found: tuple[int, ...], image: tuple[int, ...]) -> None:
