@@ -1,4 +1,4 @@
-"""Which nodes run as one kernel: rescaling, clipping, a residual addition, clipping again."""
+"""Which nodes run together: rescaling, clipping, pooling, a residual addition, clipping again."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -8,7 +8,7 @@ import numpy as np
 
 from hwsim.engines.bounds import Bound, fixed_bounds, register_bounds
 from hwsim.network import Network
-from hwsim.nodes import Add, Clip, Matmul, Node, Relu, Rescale
+from hwsim.nodes import Add, Clip, Matmul, MaxPool, Node, Relu, Rescale
 
 FLOAT64_BITS = 53
 
@@ -18,7 +18,8 @@ class Chain:
     """A rescaling and what is done to its result alone.
 
     followers: the nodes after the rescaling, in order; the last node's tensor is the result. A clip is (low, high), or
-    None. saturates: whether the datapath might have to saturate a value on the way.
+    None. saturates: whether a value on the way, that before the bias included, might not fit the datapath. A pooling
+    comes before the addition and only where the rescaling cannot saturate, so it may as well be done first.
     """
 
     rescale: Rescale
@@ -32,6 +33,11 @@ class Chain:
     def nodes(self) -> tuple[Node, ...]:
         """The nodes in order."""
         return self.rescale, *self.followers
+
+    @property
+    def pool(self) -> MaxPool | None:
+        """The pooling."""
+        return next((node for node in self.followers if isinstance(node, MaxPool)), None)
 
     @property
     def addend(self) -> str | None:
@@ -49,7 +55,8 @@ def find_chains(network: Network, kept: Collection[str]) -> dict[str, Chain]:
     bounds, taken, chains = fixed_bounds(network), set[str](), {}
     for node in network.nodes_of(Rescale):
         if exact_in_float64(node, network):
-            chain = _chain(node, _followers(node, network, private, taken), network, bounds)
+            exact = not _leaves(bounds[node.name], network)
+            chain = _chain(node, _followers(node, network, private, taken, exact), network, bounds)
             taken |= {member.name for member in chain.nodes}
             chains[chain.nodes[-1].name] = chain
     return chains
@@ -67,24 +74,41 @@ def exact_in_float64(node: Rescale, network: Network) -> bool:
     )
 
 
-def _followers(node: Node, network: Network, private: Collection[str], taken: Collection[str]) -> tuple[Node, ...]:
+def _followers(
+    node: Node, network: Network, private: Collection[str], taken: Collection[str], pools: bool
+) -> tuple[Node, ...]:
+    """Return what is done to the node's tensor alone; pools: whether a pooling may be among it."""
     followers: list[Node] = []
+    kinds: tuple[type[Node], ...] = (Relu, Clip, Add, MaxPool) if pools else (Relu, Clip, Add)
     while node.name in private:
         node = next(other for other in network.nodes if node.name in other.inputs)
-        second_add = isinstance(node, Add) and any(isinstance(other, Add) for other in followers)
-        if node.name in taken or second_add or not isinstance(node, Relu | Clip | Add):
+        if node.name in taken or not isinstance(node, kinds):
             break
         followers.append(node)
+        once = {Add: (Add, MaxPool), MaxPool: (MaxPool,)}.get(type(node), ())
+        kinds = tuple(kind for kind in kinds if kind not in once)
     return tuple(followers)
 
 
 def _chain(rescale: Rescale, followers: tuple[Node, ...], network: Network, bounds: dict[str, Bound]) -> Chain:
     add = next((node for node in followers if isinstance(node, Add)), None)
     split = followers.index(add) if add else len(followers)
-    low, high = network.datapath.range
-    saturates = any(bounds[n.name][0] < low or bounds[n.name][1] > high for n in (rescale, add) if n)
+    saturates = any(_leaves(bounds[node.name], network) for node in (rescale, add) if node)
+    saturates |= any(_leaves(bound, network) for bound in _before_bias(rescale, bounds[rescale.name]))
+    high = network.datapath.range[1]
     clips = _joint_clip(followers[:split], high), _joint_clip(followers[split:], high)
     return Chain(rescale, followers, clips[0], add, clips[1], saturates)
+
+
+def _before_bias(rescale: Rescale, bound: Bound) -> tuple[Bound, Bound]:
+    """Return the bounds of the bias, and of what it is added to."""
+    low, high = int(rescale.bias.min()), int(rescale.bias.max())
+    return (low, high), (bound[0] - high, bound[1] - low)
+
+
+def _leaves(bound: Bound, network: Network) -> bool:
+    low, high = network.datapath.range
+    return bound[0] < low or bound[1] > high
 
 
 def _joint_clip(nodes: tuple[Node, ...], highest: int) -> Bound | None:

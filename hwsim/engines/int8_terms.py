@@ -5,6 +5,7 @@ from functools import lru_cache
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwsim.arithmetic import IntArray
 from hwsim.multipliers import Multiplier, Terms
@@ -73,3 +74,32 @@ def _multiples(first: IntArray, other: IntArray) -> list[int]:
 
 def _within(values: IntArray, limits: tuple[int, int]) -> bool:
     return bool(values.min() >= limits[0] and values.max() <= limits[1])
+
+
+def linear_terms(activation: IntArray) -> tuple[NDArray[np.int32], NDArray[np.int32]] | None:
+    """Return two factors and two starts such that activation[r, a] is (a * factor[r] + start[r]) >> 16.
+
+    activation: (R, activation codes) in 0..255, as of `Int8Terms`; a second term that is missing is 0. A multiple of
+    the activation, rounded, has this form, which vector registers compute faster than they read a table. None if a term
+    has not, or if there are three.
+    """
+    lines = [_line(term) for term in activation.astype(np.int64)]
+    if len(lines) > 2 or activation.shape[1] > 256:
+        return None
+    found = [line for line in lines if line is not None]
+    if len(found) < len(lines):
+        return None
+    factor, start = zip(*found, *[(0, 0)] * (2 - len(found)), strict=True)
+    return np.array(factor, dtype=np.int32), np.array(start, dtype=np.int32)
+
+
+def _line(term: IntArray) -> tuple[int, int] | None:
+    """Return (factor, start) of one term: the middles of the slopes, then of the starts, that its steps allow."""
+    codes = np.arange(len(term))
+    run, rise = (x[None, :] - x[:, None] for x in (codes, term))
+    later = run > 0
+    lowest, highest = ((rise[later] - 1) / run[later]).max(), ((rise[later] + 1) / run[later]).min()
+    factor = round((lowest + highest) / 2 * 2**16)
+    starts = (term << 16) - codes * factor
+    low, high = int(starts.max()), int(starts.min()) + (1 << 16) - 1
+    return (factor, (low + high) // 2) if low <= high else None

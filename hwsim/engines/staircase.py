@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hwsim.arithmetic import IntArray
 from hwsim.engines.bounds import register_bounds
 from hwsim.engines.fusion import Chain
+from hwsim.engines.proof import EXACT_BITS
 from hwsim.nodes import Matmul, Quantize
 
 MARGIN = (
@@ -30,11 +31,16 @@ class Line:
 
 
 def line_of(node: Matmul, chain: Chain, quantize: Quantize) -> Line | None:
-    """Return the line with the same steps, or None if there is none or the steps are more than a line can show."""
+    """Return the line with the same steps, or None if there is none or the steps are more than a line can show.
+
+    Sums are taken to be float32, so channels whose registers hold more than 24 bits have none.
+    """
     scale, fmt = quantize.requantizer.scale, quantize.format
     if fmt.signed or fmt.bits > 8 or chain.add or chain.saturates or scale.ndim or scale < 0:
         return None
     staircase = _Staircase(node, chain, quantize)
+    if max(-int(staircase.low.min()), int(staircase.high.max())) > 1 << EXACT_BITS["float32"]:
+        return None
     slope = np.broadcast_to(chain.rescale.requantizer.scale * float(scale), len(chain.rescale.bias)).astype(np.float32)
     lowest, highest = staircase.offsets(slope.astype(np.float64))
     offset = ((lowest + highest) / 2).astype(np.float32)

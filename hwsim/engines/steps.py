@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from hwsim.adapter import divided, multiplied
 from hwsim.arithmetic import Requantizer
 from hwsim.engines import elementwise, reference
-from hwsim.engines.fusion import Chain
+from hwsim.engines.epilogue import Codes, Epilogue, fixed_type
 from hwsim.engines.simulate import Run
 from hwsim.network import Datapath
-from hwsim.nodes import Adapter, AdaptiveRescale, AvgPool, Matmul, MaxPool, Node, Quantize
+from hwsim.nodes import Adapter, AdaptiveRescale, AvgPool, Input, Matmul, MaxPool, Node, Quantize
 
 Array = NDArray[Any]
 
@@ -47,19 +47,88 @@ class Layer(Protocol):
 class LayerStep:
     """A layer, and the wrapping of its sums.
 
-    result: the name of its tensor; replaces: nodes that the layer has built in.
+    results: names of its tensor.
     """
 
-    def __init__(self, node: Matmul, layer: Layer, result: str, replaces: tuple[str, ...] = ()) -> None:
-        self.node, self.layer, self.result, self.replaces, self.reads = node, layer, result, replaces, node.inputs
+    def __init__(self, node: Matmul, layer: Layer, *results: str) -> None:
+        self.node, self.layer, self.results, self.reads = node, layer, results, node.inputs
 
     def __call__(self, run: Run) -> None:
-        """Add the node's tensor to the run."""
+        """Add the layer's tensor to the run."""
         sums, overflowed = self.layer(run.values[self.node.inputs[0]])
         if self.layer.wrap_bits is not None:
             overflowed += elementwise.wrap(sums, self.layer.wrap_bits)
         run.overflows[self.node.name] += overflowed
-        run.values[self.result] = sums
+        run.values |= dict.fromkeys(self.results, sums)
+
+
+class ChainStep:
+    """A chain of nodes and, unless its sums are kept, the layer before it; a few images at a time.
+
+    source: the tensor that is read; shape: of the result, per sample, channels last; together: how many images.
+    fixed, codes: names of the result and of its codes, which may be none.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        layer: Layer | None,
+        epilogue: Epilogue,
+        shape: tuple[int, ...],
+        together: int,
+        fixed: tuple[str, ...],
+        codes: tuple[str, ...],
+    ) -> None:
+        self.source, self.layer, self.epilogue, self.shape, self.together = source, layer, epilogue, shape, together
+        self.fixed, self.codes, self.addend = fixed, codes, epilogue.chain.addend
+        self.betas = epilogue.chain.rescale.inputs[1:]
+        self.reads = (source, *self.betas) if self.addend is None else (source, *self.betas, self.addend)
+
+    def __call__(self, run: Run) -> None:
+        """Add the chain's tensors to the run."""
+        source, addend = run.values[self.source], None if self.addend is None else run.values[self.addend]
+        fixed, codes = self.epilogue.outputs((len(source), *self.shape))
+        scale = self._scale(run)
+        for first in range(0, len(source), self.together):
+            part = slice(first, first + self.together)
+            sums, overflowed = self.layer(source[part]) if self.layer else (source[part], 0)
+            run.overflows[self.epilogue.layer] += overflowed
+            added, *written = (None if array is None else array[part] for array in (addend, fixed, codes))
+            own = scale if len(scale) == 1 else scale[part]
+            self.epilogue(sums, own, added, written[0], written[1], run.overflows)
+        run.values |= dict.fromkeys(self.fixed, fixed) | dict.fromkeys(self.codes, codes)
+
+    def _scale(self, run: Run) -> Array:
+        """Return the scales, (1, K) or, where they are adapted to each sample, (N, K)."""
+        rescale = self.epilogue.chain.rescale
+        if not isinstance(rescale, AdaptiveRescale):
+            return self.epilogue.scale
+        multiplier = multiplied(rescale.requantizer, run.values[rescale.inputs[1]], rescale.beta_bits)
+        scale = np.ldexp(multiplier.astype(np.float64), -rescale.requantizer.shift.astype(np.int32))
+        return np.ascontiguousarray(np.broadcast_to(scale, (len(scale), len(rescale.bias))))
+
+
+class InputStep:
+    """Pixels to fixed point, to codes, or both; images channels last."""
+
+    def __init__(
+        self, node: Input, datapath: Datapath, fixed: tuple[str, ...], codes: tuple[str, ...], rule: Codes | None
+    ) -> None:
+        self.node, self.datapath, self.fixed, self.codes, self.rule = node, datapath, fixed, codes, rule
+
+    def __call__(self, run: Run, images: NDArray[np.float64]) -> None:
+        """Add the tensors of images (N, C, H, W) or (N, C) to the run."""
+        shaped = images if images.ndim == 4 else images[:, :, None, None]
+        shape = (len(images), *shaped.shape[2:], shaped.shape[1])
+        fixed = np.empty(shape, dtype=fixed_type(self.datapath)) if self.fixed else None
+        codes = np.empty(shape, dtype=self.rule.type) if self.rule else None
+        rails = float(self.datapath.range[0]), float(self.datapath.range[1])
+        levels = self.rule.levels if self.rule else None
+        run.overflows[self.node.name] += elementwise.read_pixels(
+            shaped, 2.0**self.datapath.frac_bits, rails, fixed, levels, codes
+        )
+        for names, value in ((self.fixed, fixed), (self.codes, codes)):
+            run.values |= {name: value if images.ndim == 4 else value[:, 0, 0] for name in names if value is not None}
 
 
 class ReferenceLayer:
@@ -78,56 +147,12 @@ class ReferenceLayer:
         return channels_last(sums), context.overflows[self.node.name]
 
 
-class ChainStep:
-    """A chain of nodes in one kernel."""
-
-    def __init__(self, chain: Chain, datapath: Datapath) -> None:
-        self.chain, self.type = chain, fixed_type(datapath)
-        self.reads = chain.rescale.inputs + (() if chain.addend is None else (chain.addend,))
-        requantizer, channels = chain.rescale.requantizer, len(chain.rescale.bias)
-        self.half = 0.5 if requantizer.rounding == "half_up" else 0.0
-        self.scale = np.ascontiguousarray(np.broadcast_to(requantizer.scale, (1, channels)))
-        self.bias = chain.rescale.bias.astype(np.float64)
-        self.rails = _floats(datapath.range) if chain.saturates else None
-        self.clips = [clip and _floats(clip) for clip in (chain.first_clip, chain.last_clip)]
-
-    def __call__(self, run: Run) -> None:
-        """Add the last node's tensor to the run."""
-        sums = run.values[self.chain.rescale.inputs[0]]
-        addend = None if self.chain.addend is None else _flat(run.values[self.chain.addend])
-        fixed = np.empty(sums.shape, dtype=self.type)
-        rescaled, added = elementwise.rescale(
-            _flat(sums),
-            self._scale(run),
-            self.half,
-            self.bias,
-            self.rails,
-            self.clips[0],
-            addend,
-            self.clips[1],
-            _flat(fixed),
-        )
-        run.overflows[self.chain.rescale.name] += rescaled
-        if self.chain.add:
-            run.overflows[self.chain.add.name] += added
-        run.values[self.chain.nodes[-1].name] = fixed
-
-    def _scale(self, run: Run) -> Array:
-        """Return the scales, (1, K) or, where they are adapted to each sample, (N, K)."""
-        rescale = self.chain.rescale
-        if not isinstance(rescale, AdaptiveRescale):
-            return self.scale
-        multiplier = multiplied(rescale.requantizer, run.values[rescale.inputs[1]], rescale.beta_bits)
-        scale = np.ldexp(multiplier.astype(np.float64), -rescale.requantizer.shift.astype(np.int32))
-        return np.ascontiguousarray(np.broadcast_to(scale, (len(scale), len(rescale.bias))))
-
-
 class QuantizeStep:
     """Fixed point to codes of at most 16 bits."""
 
     def __init__(self, node: Quantize) -> None:
         self.node, self.parts, self.reads = node, integer_parts(node.requantizer), node.inputs
-        self.type = np.uint8 if node.format.bits <= 8 else np.uint16
+        self.type = code_type(node)
 
     def __call__(self, run: Run) -> None:
         """Add the node's tensor to the run."""
@@ -171,7 +196,7 @@ class AveragePoolStep:
     """Mean over windows."""
 
     def __init__(self, node: AvgPool, shape: tuple[int, ...]) -> None:
-        self.node, self.shape, self.reads = node, (*shape[1:], shape[0]), node.inputs
+        self.node, self.shape, self.reads = node, shape, node.inputs
         self.parts = integer_parts(node.requantizer)
 
     def __call__(self, run: Run) -> None:
@@ -186,13 +211,13 @@ class MaxPoolStep:
     """Maximum over windows."""
 
     def __init__(self, node: MaxPool, shape: tuple[int, ...]) -> None:
-        self.node, self.shape, self.reads = node, (*shape[1:], shape[0]), node.inputs
+        self.node, self.shape, self.reads = node, shape, node.inputs
 
     def __call__(self, run: Run) -> None:
         """Add the node's tensor to the run."""
         image = run.values[self.node.inputs[0]]
         out = np.empty((len(image), *self.shape), dtype=image.dtype)
-        elementwise.max_pool(image, self.node.kernel, self.node.stride, *self.node.padding, out)
+        elementwise.max_pool(image, self.node.kernel, self.node.stride, *self.node.padding, None, out)
         run.values[self.node.name] = out
 
 
@@ -225,9 +250,9 @@ def integer_parts(requantizer: Requantizer) -> tuple[int, int, int]:
     return int(requantizer.multiplier), half, shift
 
 
-def fixed_type(datapath: Datapath) -> type[np.signedinteger[Any]]:
-    """Return the integer type that holds the datapath."""
-    return np.int32 if datapath.bits <= 32 else np.int64
+def code_type(node: Quantize) -> type[np.unsignedinteger[Any]]:
+    """Return the integer type that holds a quantizer's codes."""
+    return np.uint8 if node.format.bits <= 8 else np.uint16
 
 
 def channels_first(value: Array) -> Array:
@@ -238,11 +263,3 @@ def channels_first(value: Array) -> Array:
 def channels_last(value: Array) -> Array:
     """Return (N, C, H, W) as (N, H, W, C) in memory; (N, C) as it is."""
     return np.ascontiguousarray(value.transpose(0, 2, 3, 1)) if value.ndim == 4 else value
-
-
-def _flat(value: Array) -> Array:
-    return value.reshape(-1, value.shape[-1])
-
-
-def _floats(bound: tuple[int, int]) -> tuple[float, float]:
-    return float(bound[0]), float(bound[1])

@@ -13,7 +13,7 @@ from hwsim.engines.channels_last import ChannelsLastEngine
 from hwsim.engines.compiled import compiled_layer
 from hwsim.engines.fusion import Chain
 from hwsim.engines.int8_convolution import Geometry, Int8Convolution, is_exact, is_exact_for, strides_to_one_column
-from hwsim.engines.int8_terms import MAX_TERMS, Int8Terms, int8_terms
+from hwsim.engines.int8_terms import MAX_TERMS, Int8Terms, int8_terms, linear_terms
 from hwsim.engines.proof import Proof, prove
 from hwsim.engines.staircase import Line, line_of
 from hwsim.engines.steps import Array, Layer, ReferenceLayer
@@ -44,14 +44,14 @@ def choose_layer(node: Matmul, image: tuple[int, ...]) -> Layer:
 
 def fuse(layer: Layer, node: Matmul, chain: Chain, quantize: Quantize) -> Layer | None:
     """Return an int8 layer that makes the next layer's codes itself, where `staircase` proves that it can."""
-    if not isinstance(layer, Int8Layer) or layer.wrap_bits is not None:
+    if not isinstance(layer, Int8Layer) or layer.wrap_bits is not None or chain.pool:
         return None
     line = line_of(node, chain, quantize)
     return None if line is None else CodeLayer(layer, line)
 
 
 class TermLayer:
-    """What the torch layers share: codes become the terms' activations, side by side as channels.
+    """What the torch layers share: codes become the terms' activations, which stand in a channel's place.
 
     activation: (R, codes), what each term makes of a code; zero_point is taken off it. padding: by codes and
     before the convolution, where the code 0 does not stand for 0.
@@ -59,14 +59,17 @@ class TermLayer:
 
     def __init__(self, node: Matmul, activation: Array, zero_point: int = 0) -> None:
         conv = node if isinstance(node, Conv) else None
-        self.table, self.groups = activation, conv.groups if conv else 1
+        self.terms, self.type, self.tables = len(activation), activation.dtype, activation
+        if self.type == np.uint8 and self.terms == 2:  # both terms of a code in one access
+            self.tables = np.ascontiguousarray(activation.T).view(np.uint16).T
+        self.lines = linear_terms(activation) if activation.dtype == np.uint8 else None
         self.is_plain = len(activation) == 1 and np.array_equal(activation[0], np.arange(activation.shape[1]))
         self.wrap_bits = None if overflow_excluded(node).all() else node.accumulator.bits
         padding = conv.padding if conv else (0, 0)
         self.padding = (0, 0) if (activation[:, 0] == zero_point).all() else padding
         rest = (0, 0) if any(self.padding) else padding
         stride, dilation = (conv.stride, conv.dilation) if conv else ((1, 1), (1, 1))
-        self.geometry: Geometry = (stride, rest, dilation, self.groups)
+        self.geometry: Geometry = (stride, rest, dilation, conv.groups if conv else 1)
 
     def __call__(self, codes: Array) -> tuple[Array, int]:
         """Return the exact sums; wrapping them is left to the caller."""
@@ -82,12 +85,16 @@ class TermLayer:
         raise NotImplementedError
 
     def _expand(self, image: Array) -> Array:
-        if self.is_plain and image.dtype == self.table.dtype:
+        if self.is_plain and image.dtype == self.type:
             return image
-        expanded = np.empty((*image.shape[:3], len(self.table) * image.shape[3]), dtype=self.table.dtype)
-        flat = image.reshape(-1, image.shape[3])
-        elementwise.expand(flat, self.groups, self.table, expanded.reshape(len(flat), -1))
-        return expanded
+        codes, shape = image.reshape(-1), (*image.shape[:3], self.terms * image.shape[3])
+        expanded = np.empty((codes.size, len(self.tables)), dtype=self.tables.dtype)
+        if self.lines is None:
+            for term, table in enumerate(self.tables):
+                elementwise.look_up(codes, table, expanded[:, term])
+        else:
+            elementwise.expand_linearly(codes, *self.lines, expanded[:, 0])
+        return expanded.view(self.type).reshape(shape)
 
 
 class FloatLayer(TermLayer):
@@ -111,9 +118,10 @@ class FloatLayer(TermLayer):
 
 
 def stacked(terms: Array, node: Matmul) -> Array:
-    """Return the terms' weights side by side as channels: (K, R * C/groups, FY, FX)."""
+    """Return the terms' weights as channels, all terms of a channel in its place: (K, C/groups * R, FY, FX)."""
     codes = node.weight if node.weight.ndim == 4 else node.weight[:, :, None, None]
-    return np.concatenate([term[codes] for term in terms], axis=1)
+    kernels, _, *taps = codes.shape
+    return np.stack([term[codes] for term in terms], axis=2).reshape(kernels, -1, *taps)
 
 
 class Int8Layer(TermLayer):
@@ -131,7 +139,7 @@ class Int8Layer(TermLayer):
         padded = (height + 2 * self.padding[0], width + 2 * self.padding[1])
         convolution = self.convolution
         weight = tuple(convolution.weight.shape)
-        return is_exact_for((len(self.table) * depth, *padded), weight, self.geometry, convolution.zero_point)
+        return is_exact_for((self.terms * depth, *padded), weight, self.geometry, convolution.zero_point)
 
     def convolve(self, expanded: Tensor) -> Tensor:
         """Return the sums as float32, each an exact integer."""
