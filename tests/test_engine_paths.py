@@ -131,7 +131,9 @@ def test_proof_says_why() -> None:
     assert prove(saturating.layers[0]).reason == "the accumulator can saturate, so the order of additions matters"
     pixels = np.ones((1, 2))
     assert simulate(near, pixels).paths == {"layer": "float32 convolution: partial sums reach at most 9 <= 2^24"}
-    assert simulate(saturating, pixels).paths == {"layer": "reference: one product and one addition at a time, int64"}
+    ordered = simulate(saturating, pixels).paths["layer"]
+    assert ordered.startswith("rows of products")
+    assert ordered.endswith(": 1 of 1 channels can saturate")
     assert simulate(near, pixels, "reference").paths == {"layer": "one product and one addition at a time, int64"}
     assert EXACT_BITS == {"float32": 24, "float64": 53}
 
