@@ -4,6 +4,7 @@ Operations are the same on every device, so that tests run them on the CPU. Tens
 fixed point are integers, and rescaling multiplies in 64 bits.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hwsim.arithmetic import IntArray, Requantizer, register_range
+from hwsim.engines import reference
 from hwsim.engines.bounds import overflow_excluded
 from hwsim.engines.device_layers import device_layer
 from hwsim.engines.simulate import Run
@@ -80,6 +82,8 @@ class DeviceEngine:
         if isinstance(node, Matmul):
             sums, overflowed = self.layers[node.name](operands[0])
             return self._wrapped(node, sums, overflowed, counts)
+        if type(node) not in OPERATIONS:
+            return self._by_reference(node, operands, counts)
         result = OPERATIONS[type(node)](node, self.constants[node.name], *operands)
         if not isinstance(node, Input | Rescale | Add | AvgPool):
             return result
@@ -89,6 +93,13 @@ class DeviceEngine:
         held = result.clamp(low, high)
         counts[node.name] = (held != result).sum()
         return held.long()
+
+    def _by_reference(self, node: Node, operands: list[Tensor], counts: Counts) -> Tensor:
+        """Return what the reference engine computes, on the CPU: adapters and what they adapt."""
+        context = reference.Context(node.name, self.network.datapath, Counter())
+        result = reference.STEPS[type(node)](node, context, *map(self.to_numpy, operands))
+        counts[node.name] = torch.tensor(context.overflows[node.name])
+        return torch.from_numpy(np.ascontiguousarray(result)).to(self.device)
 
     def _wrapped(self, node: Matmul, sums: Tensor, overflowed: Tensor | None, counts: Counts) -> Tensor:
         """Return sums as integers, wrapped where the bound does not exclude it."""
@@ -168,7 +179,7 @@ def _pad_channels(node: PadChannels, constants: tuple[Tensor, ...], x: Tensor) -
     return torch.nn.functional.pad(x, (0, 0) * (x.ndim - 2) + (node.before, node.after))
 
 
-#: What each node kind computes before the datapath saturates it; the layers are in `device_layers`.
+#: What a node computes before the datapath saturates it; layers are in `device_layers`, adapters on the CPU.
 OPERATIONS: dict[type[Node], Callable[..., Tensor]] = {
     Input: lambda node, constants, pixels: pixels,
     Quantize: _quantize,
