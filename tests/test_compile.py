@@ -11,6 +11,11 @@ from trainers.models import make_model
 from trainers.quantize import QuantizationConfig, quantize, swap_layers
 from trainers.quantizers import QUANTIZERS
 
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning"),  # the compiler's own doing
+]
+
 CASES = [(role, name) for name, method in QUANTIZERS.items() for role in method.roles]
 
 
@@ -19,7 +24,6 @@ def fresh_compiler() -> None:
     torch._dynamo.reset()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("role", "name"), CASES)
 def test_a_step_of_every_method_is_one_graph(role: str, name: str) -> None:
     torch.manual_seed(0)
@@ -37,7 +41,6 @@ def test_a_step_of_every_method_is_one_graph(role: str, name: str) -> None:
         torch.testing.assert_close(parameter.grad, other.grad, rtol=1e-4, atol=1e-5, msg=key)
 
 
-@pytest.mark.slow
 def test_a_network_that_has_not_run_yet_compiles() -> None:
     model = swap_layers(make_model("digits_resnet"), QuantizationConfig(weights="pot"), ())
     x = torch.rand(2, 1, 8, 8)
