@@ -1,15 +1,10 @@
-"""Data sets: the digits' split, CIFAR-10's files and checksums."""
-
-import hashlib
-import pickle
-from pathlib import Path
+"""Data sets in memory: the digits' split, the strokes, normalization and hashes."""
 
 import numpy as np
 import pytest
 import torch
 
 from trainers.data import Dataset, load_dataset
-from trainers.data import cifar10 as cifar10_module
 from trainers.data.dataset import Images
 from trainers.data.strokes import draw
 from trainers.evaluate import as_inputs
@@ -73,70 +68,6 @@ def test_hash_sees_every_array() -> None:
     assert small_dataset(pixels).sha256 != small_dataset(changed).sha256
 
 
-@pytest.fixture
-def tiny_cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Five images a batch in the official layout, with their own checksums in place of the official ones."""
-    folder = tmp_path / cifar10_module.FOLDER
-    folder.mkdir()
-    checksums = {}
-    for index, name in enumerate(cifar10_module.MD5):
-        pixels = np.full((5, 3072), index, np.uint8)
-        content = pickle.dumps({b"data": pixels, b"labels": [index] * 5})
-        (folder / name).write_bytes(content)
-        checksums[name] = hashlib.md5(content).hexdigest()
-    monkeypatch.setattr(cifar10_module, "MD5", checksums)
-    return tmp_path
-
-
-def test_cifar10_reads_both_folder_levels(tiny_cifar10: Path) -> None:
-    outer, inner = load_dataset("cifar10", tiny_cifar10), load_dataset("cifar10", tiny_cifar10 / cifar10_module.FOLDER)
-    assert outer.train_images.shape == (25, 3, 32, 32)
-    assert outer.test_labels.tolist() == [5] * 5
-    assert outer.train_labels.tolist() == [label for label in range(5) for _ in range(5)]
-    assert outer.sha256 == inner.sha256
-    assert outer.image_shape == (3, 32, 32)
-
-
-def test_cifar10_names_the_missing_file_and_its_place(tiny_cifar10: Path) -> None:
-    path = tiny_cifar10 / cifar10_module.FOLDER / "data_batch_3"
-    path.unlink()
-    with pytest.raises(FileNotFoundError, match="CIFAR-10's file data_batch_3 is missing") as caught:
-        load_dataset("cifar10", tiny_cifar10)
-    assert str(path) in str(caught.value)
-
-
-class Bomb:
-    """Leaves a file behind when it is unpickled."""
-
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Path.touch, (self.trace,)
-
-
-def test_cifar10_is_not_unpickled_when_its_checksum_differs(tiny_cifar10: Path) -> None:
-    path, trace = tiny_cifar10 / cifar10_module.FOLDER / "data_batch_2", tiny_cifar10 / "unpickled"
-    path.write_bytes(pickle.dumps(Bomb(trace)))
-    found = hashlib.md5(path.read_bytes()).hexdigest()
-    with pytest.raises(ValueError, match=f"data_batch_2 is not the official file: its MD5 is {found}"):
-        load_dataset("cifar10", tiny_cifar10)
-    assert not trace.exists()
-
-
-def test_cifar10_needs_a_folder() -> None:
-    with pytest.raises(ValueError, match="cifar10 is read from disk: give the folder"):
-        load_dataset("cifar10")
-
-
 def test_unknown_data_set_gets_a_suggestion() -> None:
     with pytest.raises(ValueError, match="unknown data set 'digit'; did you mean 'digits'"):
         load_dataset("digit")
-
-
-@pytest.mark.slow
-def test_official_cifar10(cifar10_folder: Path) -> None:
-    dataset = load_dataset("cifar10", cifar10_folder)
-    assert dataset.train_images.shape == (50_000, 3, 32, 32)
-    assert np.bincount(dataset.train_labels).tolist() == [5_000] * 10
-    assert np.bincount(dataset.test_labels).tolist() == [1_000] * 10

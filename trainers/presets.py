@@ -11,15 +11,24 @@ DIGITS = (
     ),
 )
 
+CIFAR = (
+    TrainConfig(data="cifar10", model="resnet20", epochs=200, batch_size=128, lr=0.1, augment="crop_flip"),
+    TrainConfig(
+        data="cifar10", model="resnet20", epochs=30, batch_size=128, lr=0.01, augment="crop_flip", weights="uniform"
+    ),
+)
+GREY = tuple(replace(recipe, epochs=10, model_options={"channels": 1}) for recipe in DIGITS)  # not tuned
+
 #: Data set -> (float recipe, quantized recipe).
 PRESETS: dict[str, tuple[TrainConfig, TrainConfig]] = {
     "digits": DIGITS,
     "strokes": (replace(DIGITS[0], data="strokes"), replace(DIGITS[1], data="strokes")),
-    "cifar10": (
-        TrainConfig(data="cifar10", model="resnet20", epochs=200, batch_size=128, lr=0.1, augment="crop_flip"),
-        TrainConfig(
-            data="cifar10", model="resnet20", epochs=30, batch_size=128, lr=0.01, augment="crop_flip", weights="uniform"
-        ),
+    "mnist": (replace(GREY[0], data="mnist"), replace(GREY[1], data="mnist")),
+    "fashion_mnist": (replace(GREY[0], data="fashion_mnist"), replace(GREY[1], data="fashion_mnist")),
+    "cifar10": CIFAR,
+    "cifar100": (
+        replace(CIFAR[0], data="cifar100", model_options={"classes": 100}),
+        replace(CIFAR[1], data="cifar100", model_options={"classes": 100}),
     ),
 }
 

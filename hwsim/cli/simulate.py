@@ -24,7 +24,10 @@ def simulate(
         Path, typer.Argument(metavar="NETWORK_FILE", help="A network that `hwsim train` or `hwsim demo` wrote.")
     ],
     data: Annotated[
-        str | None, typer.Option(help="Data set: digits, cifar10, strokes (default: the network's).")
+        str | None,
+        typer.Option(
+            help="Data set: digits, mnist, fashion_mnist, cifar10, cifar100, strokes (default: the network's)."
+        ),
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
     images: Annotated[Path | None, typer.Option(help="Images instead: numbers, (N, C, H, W), in a .npy file.")] = None,

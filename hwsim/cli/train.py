@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def train(
-    data: Annotated[str, typer.Option(help="Data set: digits, cifar10, strokes.")] = "digits",
+    data: Annotated[
+        str, typer.Option(help="Data set: digits, mnist, fashion_mnist, cifar10, cifar100, strokes.")
+    ] = "digits",
     data_dir: Annotated[str | None, typer.Option(help="Folder of the data set's files, if it has any.")] = None,
     model: Annotated[
         str | None,

@@ -4,16 +4,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hwsim.errors import unknown_name
-from trainers.data.cifar10 import load_cifar10
+from trainers.data.cifar import load_cifar10, load_cifar100
 from trainers.data.dataset import Dataset
 from trainers.data.digits import load_digits
+from trainers.data.mnist import load_fashion_mnist, load_mnist
 from trainers.data.strokes import load_strokes
 
 __all__ = ["DATASETS", "Dataset", "load_dataset"]
 
 DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
     "digits": load_digits,
+    "mnist": load_mnist,
+    "fashion_mnist": load_fashion_mnist,
     "cifar10": load_cifar10,
+    "cifar100": load_cifar100,
     "strokes": load_strokes,
 }
 

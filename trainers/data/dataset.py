@@ -28,6 +28,7 @@ class Dataset:
     classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    class_names: tuple[str, ...] = ()  #: One for each class, if they have names.
 
     @property
     def image_shape(self) -> tuple[int, ...]:

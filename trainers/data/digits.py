@@ -35,6 +35,7 @@ def load_digits(data_dir: Path | None = None) -> Dataset:
         classes=10,
         mean=(0.0,),
         std=(1.0,),
+        class_names=tuple("0123456789"),
     )
 
 
