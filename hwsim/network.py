@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from hwsim.accumulator import MAX_BITS, Accumulator
 from hwsim.arithmetic import largest_magnitude, register_range
 from hwsim.errors import check_integer, unknown_name
-from hwsim.nodes import Adapter, AdaptiveRescale, AvgPool, Clip, Input, Matmul, Node, Quantize, Rescale, Shape
+from hwsim.nodes import Adapter, AdaptiveRescale, AvgPool, Clip, Encode, Input, Matmul, Node, Quantize, Rescale, Shape
 
 _N = TypeVar("_N", bound=Node)
 
@@ -121,7 +121,9 @@ class Network:
         if isinstance(node, Matmul):
             self._check_matmul(node)
         elif isinstance(node, Quantize):
-            node.requantizer.check_range(largest, f"node {node.name!r}")
+            if abs(node.offset) > largest:
+                raise ValueError(f"node {node.name!r} has an offset of {node.offset}, beyond the datapath")
+            node.requantizer.check_range(largest + abs(node.offset), f"node {node.name!r}")
         elif isinstance(node, Adapter):
             node.check_widths(largest, math.prod(self.shapes[node.inputs[0]][1:]))
         elif isinstance(node, AvgPool):
@@ -133,7 +135,7 @@ class Network:
 
     def _check_matmul(self, node: Matmul) -> None:
         source = self.node(node.inputs[0])
-        if isinstance(source, Quantize) and source.format != node.multiplier.activation:
+        if isinstance(source, Encode) and source.format != node.multiplier.activation:
             raise ValueError(f"node {node.name!r} multiplies {node.multiplier.activation}, but gets {source.format}")
         try:
             node.multiplier.weight.decode(node.weight)

@@ -167,5 +167,6 @@ _READERS: dict[str, Callable[[Any, Tensors], Any]] = {
     "accumulator": lambda value, tensors: Accumulator(**value),
     "weight": _tensor,
     "bias": _tensor,
+    "thresholds": _tensor,
     "layers": _layers,
 }

@@ -15,7 +15,7 @@ from hwsim.accumulator import Accumulator, partial_sum_range, required_bits
 from hwsim.adapter import HIDDEN_BITS, AdapterLayer
 from hwsim.arithmetic import IntArray, Requantizer, register_range
 from hwsim.errors import check_integer
-from hwsim.formats import IntegerFormat, Uniform
+from hwsim.formats import IntegerFormat, Offset, Uniform
 from hwsim.multipliers import Multiplier
 from hwsim.shapes import check_channels, image_shape, weight_shape, window_positions
 
@@ -61,17 +61,54 @@ class Input(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class Quantize(Node):
-    """Fixed point to codes: the level clip(requantize(x), lowest, highest), as a bit pattern of a uniform format."""
+class Encode(Node):
+    """What makes codes of a format from fixed point."""
 
     format: IntegerFormat = field(kw_only=True)
-    requantizer: Requantizer = field(kw_only=True)
 
     produces: ClassVar[str] = "codes"
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """Return the input's shape."""
+        return shapes[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Quantize(Encode):
+    """Fixed point to codes of consecutive levels: the level is clip(requantize(x - offset), lowest, highest).
+
+    Its code is level + zero code, modulo 2^bits. The format is uniform, or uniform with a zero point. offset: an
+    integer in units of the datapath (where an interval begins, as in QIL); hardware adds it to the rounding constant.
+    """
+
+    requantizer: Requantizer = field(kw_only=True)
+    offset: int = field(default=0, kw_only=True)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Return the input's shape."""
+        if not isinstance(self.format, Uniform | Offset):
+            raise ValueError(f"node {self.name!r} makes uniform or offset codes; a threshold node makes {self.format}")
         check_channels(self.name, shapes[0], self.requantizer)
+        return shapes[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Threshold(Encode):
+    """Fixed point to codes of any levels, by a bank of comparators: as many levels are below as thresholds <= x.
+
+    thresholds: int64, shape (format's count - 1,), not descending, in units of the datapath: the smallest x that gets
+    the next higher level. A level between two equal thresholds is never taken.
+    """
+
+    thresholds: IntArray = field(kw_only=True)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Return the input's shape."""
+        if self.thresholds.shape != (self.format.count - 1,) or (np.diff(self.thresholds) < 0).any():
+            raise ValueError(
+                f"node {self.name!r} needs {self.format.count - 1} thresholds that do not descend, "
+                f"got {self.thresholds.tolist()}"
+            )
         return shapes[0]
 
 
@@ -80,7 +117,7 @@ class Matmul(Node):
     """What convolution and linear layers share: codes x codes, summed in an accumulator.
 
     weight: int64 codes, output channels first. Products are `multiplier.multiply(weight, activation)`; padding is the
-    code 0. The accumulator adds them in the order input channel, kernel row, kernel column.
+    code whose level is 0. The accumulator adds them in the order input channel, kernel row, kernel column.
     """
 
     weight: IntArray = field(kw_only=True)
@@ -125,6 +162,9 @@ class Conv(Matmul):
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """Return (K, OY, OX)."""
+        activation = self.multiplier.activation
+        if any(self.padding) and activation.zero_code is None:
+            raise ValueError(f"node {self.name!r} pads with zeros, but 0 is not a level of {activation}")
         channels, *size = image_shape(self.name, shapes[0])
         kernels, depth, *taps = weight_shape(self.name, self.weight, 4)
         if self.groups < 1 or channels != depth * self.groups or kernels % self.groups:
@@ -219,6 +259,12 @@ class AdaptiveQuantize(Quantize):
 
     consumes_second: ClassVar[str | None] = "beta"
     arity: ClassVar[int | None] = 2
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Return the first input's shape."""
+        if self.offset:
+            raise ValueError(f"node {self.name!r} divides by beta: it has no offset, got {self.offset}")
+        return super().output_shape(*shapes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -343,6 +389,7 @@ class PadChannels(Node):
 NODES: dict[str, type[Node]] = {
     "input": Input,
     "quantize": Quantize,
+    "threshold": Threshold,
     "conv": Conv,
     "linear": Linear,
     "rescale": Rescale,

@@ -31,6 +31,7 @@ KINDS = {
     "batch_norm": "multiplication and addition by constants per channel",
     "rescale": "fixed-point multiplication, shift and addition per channel",
     "quantize": "fixed-point multiplication, shift and clipping to codes",
+    "threshold": "comparisons with all thresholds between the levels of the output's format",
     "reciprocal": "one reciprocal",
     "norm": "mean, variance and affine map over K values (layer, group and RMS norm)",
     "softmax": "exponentials and their sum over K values",

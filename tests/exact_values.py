@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from decimal import Context, Decimal
 from fractions import Fraction
+from functools import cache
 
 from hwsim.formats import Apot, Codebook, Format, IntegerFormat, Offset, PowerOfSqrtTwo, PowerOfTwo, Uniform
 from hwsim.multipliers import LookupTableMultiplier, Multiplier
@@ -120,6 +121,19 @@ def uniform_integer(fmt: Uniform, code: int) -> int:
     if fmt.narrow and pattern == "1" + "0" * (fmt.bits - 1):
         return 0
     return value - (int(pattern[0]) << (fmt.bits - 1))
+
+
+@cache
+def codes_by_level(fmt: Format) -> tuple[int, ...]:
+    """Return the used codes by ascending level."""
+    used = [code for code in range(2 ** code_width(fmt)) if is_used(fmt, code)]
+    return tuple(sorted(used, key=lambda code: as_decimal(exact_level(fmt, code))))
+
+
+@cache
+def code_of_zero(fmt: IntegerFormat) -> int:
+    """Return the code of the level 0; 0 if there is none."""
+    return next((code for code in codes_by_level(fmt) if integer_level(fmt, code) == 0), 0)
 
 
 def code_width(fmt: Format) -> int:

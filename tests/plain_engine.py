@@ -7,7 +7,7 @@ from fractions import Fraction
 from itertools import product
 
 import numpy as np
-from exact_values import exact_product
+from exact_values import code_of_zero, codes_by_level, exact_product, integer_level
 from numpy.typing import NDArray
 
 from hwsim.arithmetic import Requantizer
@@ -31,6 +31,7 @@ from hwsim.nodes import (
     Quantize,
     Relu,
     Rescale,
+    Threshold,
 )
 
 Tensor = dict[tuple[int, ...], int]  #: Value by position; what is missing is padding.
@@ -67,9 +68,12 @@ def compute(node: Node, network: Network, at: tuple[int, ...], *inputs: Tensor) 
             return factor(node, inputs[0]), False
         case Quantize():
             beta = inputs[1][(0,)] if isinstance(node, AdaptiveQuantize) else 1
-            level = requantized(node.requantizer, at[0], inputs[0][at], lambda m: nearest(Fraction(m, beta)))
-            level = min(max(level, int(node.format.min_level)), int(node.format.max_level))
-            return level % 2**node.format.bits, False
+            x = inputs[0][at] - node.offset
+            level = requantized(node.requantizer, at[0], x, lambda m: nearest(Fraction(m, beta)))
+            place = level - integer_level(node.format, codes_by_level(node.format)[0])
+            return codes_by_level(node.format)[min(max(place, 0), node.format.count - 1)], False
+        case Threshold():
+            return codes_by_level(node.format)[sum(int(t) <= inputs[0][at] for t in node.thresholds)], False
         case Input() | Add() | Rescale() | AvgPool():
             value, bits = wide(node, network, at, *inputs), network.datapath.bits
             kept = min(max(value, -(2 ** (bits - 1))), 2 ** (bits - 1) - 1)
@@ -178,7 +182,7 @@ def accumulate(node: Conv | Linear, at: tuple[int, ...], codes: Tensor) -> tuple
 
 def operands(node: Conv | Linear, at: tuple[int, ...], codes: Tensor) -> list[tuple[int, int]]:
     """Return the pairs (weight code, activation code) by input channel, kernel row, kernel column."""
-    kernel = node.weight[at[0]]
+    kernel, padding = node.weight[at[0]], code_of_zero(node.multiplier.activation)
     if isinstance(node, Linear):
         return [(int(w), codes[(channel,)]) for channel, w in enumerate(kernel)]
     depth, rows, columns = kernel.shape
@@ -187,5 +191,5 @@ def operands(node: Conv | Linear, at: tuple[int, ...], codes: Tensor) -> list[tu
     for channel, row, column in product(range(depth), range(rows), range(columns)):
         y = at[1] * node.stride[0] - node.padding[0] + row * node.dilation[0]
         x = at[2] * node.stride[1] - node.padding[1] + column * node.dilation[1]
-        pairs.append((int(kernel[channel, row, column]), codes.get((first + channel, y, x), 0)))
+        pairs.append((int(kernel[channel, row, column]), codes.get((first + channel, y, x), padding)))
     return pairs

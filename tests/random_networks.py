@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from hwsim.accumulator import Accumulator, required_bits
 from hwsim.adapter import AdapterLayer
 from hwsim.arithmetic import ROUNDINGS, Requantizer
-from hwsim.formats import PowerOfSqrtTwo, PowerOfTwo, Uniform
+from hwsim.formats import Apot, Codebook, IntegerFormat, Offset, PowerOfSqrtTwo, PowerOfTwo, Uniform
 from hwsim.multipliers import LAYOUTS, Multiplier, multiplier_for
 from hwsim.network import Datapath, Network
 from hwsim.nodes import (
@@ -18,6 +18,7 @@ from hwsim.nodes import (
     Clip,
     Concat,
     Conv,
+    Encode,
     Flatten,
     Input,
     Linear,
@@ -30,6 +31,7 @@ from hwsim.nodes import (
     Relu,
     Rescale,
     Shape,
+    Threshold,
 )
 
 DATAPATHS = (Datapath(32, 16), Datapath(16, 8), Datapath(12, 5), Datapath(8, 0), Datapath(48, 30))
@@ -147,20 +149,48 @@ class Grower:
         return self.add(AvgPool(self.name("average"), (tip,), requantizer=requantizer, **options))
 
     def quantize(self, tip: str) -> str:
-        """Return codes of a random uniform format that the datapath's range overshoots a little."""
+        """Return codes of a random format that the datapath's range overshoots a little."""
+        self.beta = None
+        if self.chance(0.3):
+            return self.compare(tip)
         bits = self.integer(1, 8)
-        fmt = Uniform(bits, self.chance(0.5))
+        fmt: IntegerFormat = Uniform(bits, self.chance(0.5))
         if bits > 1 and self.chance(0.2):
             fmt = Uniform(bits, narrow=True)
+        elif self.chance(0.3):
+            fmt = Offset(bits, self.integer(0, 2**bits - 1))
         scale = 2.0 ** (bits - self.datapath.bits) * self.rng.uniform(0.5, 8, self.channels(tip))
-        requantizer = Requantizer.from_scale(scale, min(24, 64 - self.datapath.bits), self.pick(*ROUNDINGS))
+        requantizer = Requantizer.from_scale(scale, min(24, 63 - self.datapath.bits), self.pick(*ROUNDINGS))
         self.beta = self.adapter(tip) if self.chance(0.3) else None
         if self.beta is not None:
             scale = np.minimum(scale * 2.0**self.beta_bits, 2.0**16)
             requantizer = Requantizer.from_scale(scale, min(24, 64 - self.datapath.bits), self.pick(*ROUNDINGS))
             parts = {"format": fmt, "requantizer": requantizer}
             return self.add(AdaptiveQuantize(self.name("adaptive"), (tip, self.beta), **parts))  # type: ignore[arg-type]
-        return self.add(Quantize(self.name("quantize"), (tip,), format=fmt, requantizer=requantizer))
+        top = self.datapath.range[1]
+        offset = self.integer(-top, top) // self.integer(1, 8) if self.chance(0.3) else 0
+        parts = {"format": fmt, "requantizer": requantizer}
+        return self.add(Quantize(self.name("quantize"), (tip,), offset=offset, **parts))  # type: ignore[arg-type]
+
+    def compare(self, tip: str) -> str:
+        """Return codes of any format by random thresholds, some of them equal or out of reach."""
+        fmt = self.unequal(self.integer(1, 6), signed=self.chance(0.5))
+        if self.chance(0.2):
+            fmt = Uniform(self.integer(1, 5), self.chance(0.5))
+        top = self.datapath.range[1]
+        thresholds = np.sort(self.rng.integers(-top - 1, top + 1, fmt.count - 1, endpoint=True))
+        if self.chance(0.3):
+            thresholds = thresholds // 4
+        return self.add(Threshold(self.name("threshold"), (tip,), format=fmt, thresholds=thresholds))
+
+    def unequal(self, bits: int, signed: bool) -> IntegerFormat:
+        """Return APoT or a codebook, now and then one without zero or with unused codes."""
+        if bits > 1 and self.chance(0.5):
+            return Apot(bits, signed)
+        count, largest = self.integer(1, 2**bits), self.pick("10", "200", "5000")
+        levels = {int(level) for level in self.rng.integers(-int(largest) if signed else 0, int(largest), count)}
+        keeps_zero = len(levels) == 1 or self.chance(0.8)
+        return Codebook(bits, tuple(sorted({*sorted(levels)[1:], 0} if keeps_zero else levels)))
 
     def adapter(self, tip: str) -> str:
         """Return an adapter of one or two layers, whose betas spread over their range and sometimes leave it."""
@@ -186,16 +216,23 @@ class Grower:
         """Return the shape of a requantizer: one for all, or one per channel."""
         return (self.shapes[tip][0],) if self.chance(0.5) else ()
 
+    def source(self, codes: str) -> Encode:
+        """Return the node that makes these codes."""
+        source = next(node for node in self.nodes if node.name == codes)
+        assert isinstance(source, Encode)
+        return source
+
     def circuit(self, codes: str) -> Multiplier:
         """Return a random multiplier for a node that makes codes."""
-        source = next(node for node in self.nodes if node.name == codes)
-        assert isinstance(source, Quantize)
+        source = self.source(codes)
         extended = self.chance(0.2)
         bits, few = self.integer(2, 8), self.integer(1, 4)
         fraction_bits, layout = self.integer(0, 12), self.pick(*LAYOUTS)
-        exponents = few if bits < 5 else self.integer(1, 25)
+        exponents = few if bits < 5 else self.integer(1, 20)
         exponents = min(exponents, 2 ** (bits - 1) - 1)
-        match self.pick("uniform", "pot", "post"):
+        match self.pick("uniform", "uniform", "pot", "post", "unequal"):
+            case "unequal":
+                return multiplier_for(self.unequal(min(bits, 6), signed=self.chance(0.8)), source.format)
             case "pot":
                 return multiplier_for(PowerOfTwo(bits, exponents, extended), source.format)
             case "post":
@@ -207,7 +244,10 @@ class Grower:
         depth, rows, columns = self.shapes[codes]
         divisors = [d for d in range(1, depth + 1) if depth % d == 0]
         groups = divisors[self.integer(0, len(divisors) - 1)]
-        kernel, stride, padding, dilation = self.same_window() if self.chance(0.5) else self.window(rows, columns)
+        can_pad = self.source(codes).format.zero_code is not None
+        kernel, stride, padding, dilation = (
+            self.same_window() if can_pad and self.chance(0.5) else self.window(rows, columns, can_pad)
+        )
         shape = (groups * self.integer(1, 3), depth // groups, *kernel)
         options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
         return self.add(Conv(self.name("conv"), (codes,), **self.operands(codes, shape), **options))  # type: ignore[arg-type]
@@ -218,9 +258,9 @@ class Grower:
         dilation = self.integer(1, 2), self.integer(1, 2)
         return (2 * half[0] + 1, 2 * half[1] + 1), (1, 1), (half[0] * dilation[0], half[1] * dilation[1]), dilation
 
-    def window(self, rows: int, columns: int) -> tuple[Pair, Pair, Pair, Pair]:
+    def window(self, rows: int, columns: int, can_pad: bool) -> tuple[Pair, Pair, Pair, Pair]:
         """Return (kernel, stride, padding, dilation) that fit the image."""
-        padding = self.integer(0, 2), self.integer(0, 2)
+        padding = (self.integer(0, 2), self.integer(0, 2)) if can_pad else (0, 0)
         dilation = self.integer(1, 2), self.integer(1, 2)
         fits = ((rows + 2 * padding[0] - 1) // dilation[0] + 1, (columns + 2 * padding[1] - 1) // dilation[1] + 1)
         kernel = self.integer(1, min(3, fits[0])), self.integer(1, min(3, fits[1]))

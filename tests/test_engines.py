@@ -17,6 +17,8 @@ from random_networks import random_images, random_network
 
 from hwsim.engines import ENGINES, Simulation, simulate
 from hwsim.engines.proof import prove, saturation_excluded
+from hwsim.formats import FORMATS
+from hwsim.multipliers import MULTIPLIERS
 from hwsim.network import Datapath, Network
 from hwsim.nodes import NODES, Conv, Input, MaxPool, Quantize, Relu, Rescale
 
@@ -70,6 +72,8 @@ def test_the_random_networks_cover_everything() -> None:
             proof = prove(layer)
             circuit = layer.multiplier
             seen.update([layer.accumulator.overflow, str(proof.dtype), circuit.name, str(circuit.activation.signed)])
+            seen.update([f"{circuit.weight.name} weights", f"{circuit.activation.name} activations"])
+            seen["without zero"] += circuit.activation.zero_code is None
             seen.update([getattr(circuit, "layout", "no layout"), f"excluded {saturation_excluded(layer)}"])
             if isinstance(layer, Conv):
                 seen["depthwise"] += layer.groups > 1 and layer.weight.shape[1] == 1
@@ -77,9 +81,11 @@ def test_the_random_networks_cover_everything() -> None:
                 seen["strided"] += layer.stride != (1, 1)
                 seen["dilated"] += layer.dilation != (1, 1)
                 seen["oblong padding"] += layer.padding[0] != layer.padding[1]
+                seen["padding by another code than 0"] += any(layer.padding) and circuit.activation.zero_code != 0
         images = random_images(network, seed, 5)
         seen.update(f"{name.rstrip('0123456789')} overflows" for name in simulate(network, images).overflows)
         seen.update(n.requantizer.rounding for n in network.nodes if isinstance(n, Rescale | Quantize))
+        seen["offset"] += any(n.offset != 0 for n in network.nodes_of(Quantize))
     wanted = [
         *NODES,
         "error",
@@ -88,13 +94,22 @@ def test_the_random_networks_cover_everything() -> None:
         "float32",
         "float64",
         "None",
-        "array",
-        "shift",
-        "table",
         "True",
         "False",
     ]
-    wanted += ["shared", "full", "depthwise", "grouped", "strided", "dilated", "oblong padding", "excluded True"]
+    wanted += [*MULTIPLIERS, *(f"{name} weights" for name in FORMATS if name != "offset"), "offset", "without zero"]
+    wanted += [f"{name} activations" for name in FORMATS if name not in ("pot", "post")]
+    wanted += [
+        "shared",
+        "full",
+        "depthwise",
+        "grouped",
+        "strided",
+        "dilated",
+        "oblong padding",
+        "excluded True",
+        "padding by another code than 0",
+    ]
     wanted += ["excluded False", "half_up", "half_even", "floor", "toward_zero", "16 bits", "48 bits", "8 bits"]
     wanted += [f"{name} overflows" for name in ("image", "conv", "linear", "rescale", "add", "average", "adapted")]
     assert not [name for name in wanted if seen[name] < 2]

@@ -17,8 +17,8 @@ from exact_values import (
     DIGITS,
     Exact,
     apot_formats,
-    as_decimal,
     code_width,
+    codes_by_level,
     exact_level,
     exponent_formats,
     is_used,
@@ -74,8 +74,7 @@ every_format = pytest.mark.parametrize("fmt", FORMATS_UP_TO_8_BITS, ids=str)
 @cache
 def by_level(fmt: Format) -> tuple[list[int], list[Exact]]:
     """Return the used codes by ascending exact level, and the exact mid points between them."""
-    used = [code for code in range(2 ** code_width(fmt)) if is_used(fmt, code)]
-    used.sort(key=lambda code: as_decimal(exact_level(fmt, code)))
+    used = list(codes_by_level(fmt))
     levels = [exact_level(fmt, code) for code in used]
     return used, [mid_point(low, high) for low, high in pairwise(levels)]
 

@@ -11,7 +11,7 @@ from hwsim.workload import Layer, Workload
 DEFAULT = "horowitz2014"
 
 #: Kinds that compute on integers whatever the network's other layers do.
-FIXED_POINT_KINDS = ("rescale", "quantize")
+FIXED_POINT_KINDS = ("rescale", "quantize", "threshold")
 
 
 def arithmetic_energy(workload: Workload, technology: str = DEFAULT) -> CostTable:

@@ -117,8 +117,14 @@ def _pooling(layer: Layer) -> Iterator[Operation]:
             yield Operation(part, "shift", layer.outputs, FLOAT_BITS, FLOAT_BITS)
 
 
+def _per_output(layer: Layer) -> dict[str, int]:
+    if layer.kind == "threshold":  # a bank: each element is compared with every threshold
+        return {"compare": layer.activation.count - 1 if layer.activation else 0}
+    return PER_OUTPUT[layer.kind]
+
+
 def _elementwise(layer: Layer) -> Iterator[Operation]:
-    for kind, count in PER_OUTPUT[layer.kind].items():
+    for kind, count in _per_output(layer).items():
         yield Operation(layer.kind, kind, layer.outputs * count, FLOAT_BITS, FLOAT_BITS)
     if layer.kind in RECIPROCAL_PER_WINDOW:
         windows = layer.outputs // (layer.FY * layer.FX)

@@ -83,7 +83,8 @@ def peak_activation_bits(workload: Workload) -> int:
     alive = {"input": _network_input_bits(workload)}
     peak = 0
     for i, layer in enumerate(workload):
-        alive[layer.key] = layer.outputs * (layer.activation_bits if layer.kind == "quantize" else FLOAT_BITS)
+        makes_codes = layer.kind in ("quantize", "threshold")
+        alive[layer.key] = layer.outputs * (layer.activation_bits if makes_codes else FLOAT_BITS)
         peak = max(peak, sum(alive.values()))
         alive = {key: bits for key, bits in alive.items() if last_use.get(key, -1) > i}
     return peak

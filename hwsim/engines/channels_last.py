@@ -27,12 +27,25 @@ from hwsim.engines.steps import (
     QuantizeStep,
     ReferenceStep,
     Step,
+    ThresholdStep,
     channels_first,
     code_type,
     fits_int64,
+    quantizer_fits,
 )
 from hwsim.network import Network
-from hwsim.nodes import Adapter, AdaptiveQuantize, AdaptiveRescale, AvgPool, Matmul, MaxPool, Node, Quantize, Shape
+from hwsim.nodes import (
+    Adapter,
+    AdaptiveQuantize,
+    AdaptiveRescale,
+    AvgPool,
+    Matmul,
+    MaxPool,
+    Node,
+    Quantize,
+    Shape,
+    Threshold,
+)
 
 Fuse = Callable[[Layer, Matmul, Chain, Quantize], Layer | None]  #: A layer that makes the next layer's codes itself.
 
@@ -143,10 +156,10 @@ class Planner:
         datapath, shape = self.network.datapath, _channels_last(self.network.shapes[node.name])
         if isinstance(node, Matmul):
             return LayerStep(node, self.layers[node.name], node.name)
-        if isinstance(node, Quantize) and fits_int64(node.requantizer, -datapath.range[0]):
+        if isinstance(node, Quantize) and quantizer_fits(node, -datapath.range[0]):
             return AdaptiveQuantizeStep(node) if isinstance(node, AdaptiveQuantize) else QuantizeStep(node)
-        if isinstance(node, Adapter):
-            return AdapterStep(node)
+        if isinstance(node, Threshold | Adapter):
+            return ThresholdStep(node) if isinstance(node, Threshold) else AdapterStep(node)
         if isinstance(node, AvgPool) and self._averages(node):
             return AveragePoolStep(node, shape)
         return MaxPoolStep(node, shape) if isinstance(node, MaxPool) else ReferenceStep(node, datapath)

@@ -33,6 +33,7 @@ from hwsim.nodes import (
     Quantize,
     Relu,
     Rescale,
+    Threshold,
 )
 
 Counts = dict[str, Tensor]  #: Overflows by node, still on the device.
@@ -134,18 +135,26 @@ def requantize(x: Tensor, requantizer: Requantizer, constants: tuple[Tensor, ...
 
 
 def _constants(node: Node, device: torch.device) -> tuple[Tensor, ...]:
-    """Return a node's integers on the device: multiplier, shift and bias, as far as it has them."""
+    """Return a node's integers on the device: multiplier, shift and bias, or thresholds and codes, if it has them."""
     arrays: list[IntArray] = []
     if isinstance(node, Rescale | Quantize | AvgPool):
         arrays = [node.requantizer.multiplier, node.requantizer.shift]
     if isinstance(node, Rescale):
         arrays.append(node.bias)
-    return tuple(torch.from_numpy(np.asarray(array, dtype=np.int64)).to(device) for array in arrays)
+    if isinstance(node, Threshold):
+        arrays = [node.thresholds, node.format.codes]
+    return tuple(torch.from_numpy(np.array(array, dtype=np.int64)).to(device) for array in arrays)
 
 
 def _quantize(node: Quantize, constants: tuple[Tensor, ...], x: Tensor) -> Tensor:
-    level = requantize(x, node.requantizer, constants).clamp(int(node.format.min_level), int(node.format.max_level))
-    return level & ((1 << node.format.bits) - 1)
+    level = requantize(x - node.offset, node.requantizer, constants)
+    clipped = level.clamp(int(node.format.min_level), int(node.format.max_level))
+    return (clipped + (node.format.zero_code or 0)) & ((1 << node.format.bits) - 1)
+
+
+def _compare(node: Threshold, constants: tuple[Tensor, ...], x: Tensor) -> Tensor:
+    thresholds, codes = constants
+    return codes[torch.searchsorted(thresholds, x, right=True)]
 
 
 def _rescale(node: Rescale, constants: tuple[Tensor, ...], sums: Tensor) -> Tensor:
@@ -183,6 +192,7 @@ def _pad_channels(node: PadChannels, constants: tuple[Tensor, ...], x: Tensor) -
 OPERATIONS: dict[type[Node], Callable[..., Tensor]] = {
     Input: lambda node, constants, pixels: pixels,
     Quantize: _quantize,
+    Threshold: _compare,
     Rescale: _rescale,
     Add: lambda node, constants, x, y: x + y,
     Relu: lambda node, constants, x: x.clamp(min=0),

@@ -42,7 +42,7 @@ def device_layer(node: Matmul, device: torch.device) -> DeviceLayer:
     proof = prove(node)
     if proof.dtype is not None:
         return FloatLayer(node, proof, device)
-    if node.multiplier.weight.code_bits + node.multiplier.activation.bits > MAX_TABLE_BITS:
+    if node.multiplier.weight.code_bits + node.multiplier.activation.code_bits > MAX_TABLE_BITS:
         raise ValueError(f"node {node.name!r} cannot run on {device}: {proof.reason}")
     return OrderedLayer(node, proof, device)
 
@@ -54,13 +54,15 @@ class Geometry:
         conv = node if isinstance(node, Conv) else None
         self.weight = node.weight if node.weight.ndim == 4 else node.weight[:, :, None, None]
         self.padding, self.groups = (conv.padding, conv.groups) if conv else ((0, 0), 1)
+        self.zero_code = node.multiplier.activation.zero_code or 0
         self.stride, self.dilation = (conv.stride, conv.dilation) if conv else ((1, 1), (1, 1))
 
     def padded(self, codes: Tensor) -> Tensor:
-        """Return codes (N, C, H, W) or (N, C) as images, surrounded by the code 0."""
+        """Return codes (N, C, H, W) or (N, C) as images, surrounded by the code of zero."""
         image = codes if codes.ndim == 4 else codes[:, :, None, None]
         rows, columns = self.padding
-        return functional.pad(image, (columns, columns, rows, rows)) if rows or columns else image
+        around = (columns, columns, rows, rows)
+        return functional.pad(image, around, value=self.zero_code) if any(around) else image
 
 
 class FloatLayer:

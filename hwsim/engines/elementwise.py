@@ -180,6 +180,20 @@ def quantize_samples(
 
 
 @kernel
+def compare(fixed: Array, thresholds: Array, codes_by_place: Array, codes: Array) -> None:
+    """Write the code at the place that the number of thresholds <= fixed says; fixed and codes are flat."""
+    for i in range(fixed.size):
+        below, above = 0, thresholds.size
+        while below < above:
+            middle = (below + above) // 2
+            if thresholds[middle] <= fixed[i]:
+                below = middle + 1
+            else:
+                above = middle
+        codes[i] = codes_by_place[below]
+
+
+@kernel
 def average_pool(
     image: Array, window: tuple[int, int], stride: tuple[int, int], multiplier: int, half: int, shift: int, out: Array
 ) -> None:

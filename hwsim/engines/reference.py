@@ -33,6 +33,7 @@ from hwsim.nodes import (
     Quantize,
     Relu,
     Rescale,
+    Threshold,
 )
 
 MAX_TABLE_BITS = 16  #: Products of wider operands are computed one by one, not looked up.
@@ -87,13 +88,19 @@ def quantize_pixels(node: Input, context: Context, pixels: NDArray[np.float64]) 
 
 
 def quantize(node: Quantize, context: Context, x: IntArray) -> IntArray:
-    """Requantize, clip to the format's range, and take the bit pattern."""
-    return encode(node, node.requantizer.apply(x))
+    """Take off the offset, requantize, clip to the format's range, and take the bit pattern."""
+    return encode(node, node.requantizer.apply(x - node.offset))
 
 
 def encode(node: Quantize, level: IntArray) -> IntArray:
     """Clip to the format's range and take the bit pattern."""
-    return np.clip(level, int(node.format.min_level), int(node.format.max_level)) & ((1 << node.format.bits) - 1)
+    clipped = np.clip(level, int(node.format.min_level), int(node.format.max_level))
+    return (clipped + (node.format.zero_code or 0)) & ((1 << node.format.bits) - 1)
+
+
+def compare(node: Threshold, context: Context, x: IntArray) -> IntArray:
+    """Count the thresholds that x reaches, and take the code of the level at that place."""
+    return node.format.codes[np.searchsorted(node.thresholds, x, side="right")]
 
 
 def adapt(node: Adapter, context: Context, x: IntArray) -> IntArray:
@@ -116,7 +123,7 @@ def convolve(node: Conv, context: Context, codes: IntArray) -> IntArray:
     """Add the products tap by tap: input channel, then kernel row, then kernel column."""
     kernels, depth, rows, columns = node.weight.shape
     group = np.arange(kernels) // (kernels // node.groups)  # of each output channel
-    padded = pad(codes, node.padding, 0)
+    padded = pad(codes, node.padding, node.multiplier.activation.zero_code or 0)
     size = node.output_shape(codes.shape[1:])[1:]
     sums = Sums(node.accumulator, (len(codes), kernels, *size))
     for channel, row, column in np.ndindex(depth, rows, columns):
@@ -164,7 +171,7 @@ class Sums:
 
 def products(multiplier: Multiplier, weight: IntArray, activation: IntArray) -> IntArray:
     """Return the product of each pair of codes, read from the product table where that is small."""
-    if multiplier.weight.code_bits + multiplier.activation.bits > MAX_TABLE_BITS:
+    if multiplier.weight.code_bits + multiplier.activation.code_bits > MAX_TABLE_BITS:
         return multiplier.multiply(weight, activation)
     return np.asarray(product_table(multiplier)[weight, activation])
 
@@ -231,6 +238,7 @@ def pad_channels(node: PadChannels, context: Context, x: IntArray) -> IntArray:
 STEPS: dict[type[Node], Callable[..., IntArray]] = {
     Input: quantize_pixels,
     Quantize: quantize,
+    Threshold: compare,
     Conv: convolve,
     Linear: multiply_matrix,
     Rescale: rescale,

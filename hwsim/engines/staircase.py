@@ -36,7 +36,7 @@ def line_of(node: Matmul, chain: Chain, quantize: Quantize) -> Line | None:
     Sums are taken to be float32, so channels whose registers hold more than 24 bits have none.
     """
     scale, fmt = quantize.requantizer.scale, quantize.format
-    if fmt.signed or fmt.bits > 8 or chain.add or chain.saturates or scale.ndim or scale < 0:
+    if fmt.zero_code != -fmt.min_level or fmt.bits > 8 or chain.add or chain.saturates or scale.ndim or scale < 0:
         return None
     staircase = _Staircase(node, chain, quantize)
     if max(-int(staircase.low.min()), int(staircase.high.max())) > 1 << EXACT_BITS["float32"]:
@@ -44,9 +44,9 @@ def line_of(node: Matmul, chain: Chain, quantize: Quantize) -> Line | None:
     slope = np.broadcast_to(chain.rescale.requantizer.scale * float(scale), len(chain.rescale.bias)).astype(np.float32)
     lowest, highest = staircase.offsets(slope.astype(np.float64))
     offset = ((lowest + highest) / 2).astype(np.float32)
-    if ((highest - lowest) / 2 < MARGIN * (np.abs(offset) + fmt.max_level + 1)).any():
+    if ((highest - lowest) / 2 < MARGIN * (np.abs(offset) + fmt.count)).any():
         return None
-    return Line(slope, offset, int(fmt.max_level))
+    return Line(slope, offset, fmt.count - 1)
 
 
 class _Staircase:
@@ -63,12 +63,13 @@ class _Staircase:
         value = self.chain.rescale.requantizer.apply(ascending * self.sign) + self.chain.rescale.bias
         if self.chain.first_clip is not None:
             value = np.clip(value, *self.chain.first_clip)
-        fmt = self.quantize.format
-        return np.clip(self.quantize.requantizer.apply(value), int(fmt.min_level), int(fmt.max_level))
+        lowest, count = int(self.quantize.format.min_level), self.quantize.format.count
+        levels = self.quantize.requantizer.apply(value - self.quantize.offset)
+        return np.clip(levels - lowest, 0, count - 1)
 
     def steps(self) -> IntArray:
         """Return the smallest sum (times the sign) that reaches each code from 1 on, high + 1 if none does."""
-        levels = np.arange(1, int(self.quantize.format.max_level) + 1)[:, None]
+        levels = np.arange(1, self.quantize.format.count)[:, None]
         below = np.broadcast_to(self.low - 1, (len(levels), len(self.low)))
         reached = np.broadcast_to(self.high + 1, below.shape)
         while (reached - below > 1).any():
@@ -81,7 +82,7 @@ class _Staircase:
         """Return the ends of the interval, per channel, in which the line's offset has all steps in place."""
         steps, rise = self.steps(), slope * self.sign
         middle = np.arange(len(steps))[:, None] + 0.5
-        top = float(self.quantize.format.max_level) + 1
+        top = float(self.quantize.format.count)
         reach = np.where(steps <= self.high, middle - rise * steps, -top - np.abs(rise * self.high))
         miss = np.where(steps > self.low, middle - rise * (steps - 1), 2 * top + np.abs(rise * self.low))
         return reach.max(axis=0), miss.min(axis=0)

@@ -13,9 +13,21 @@ from hwsim.adapter import divided, multiplied
 from hwsim.arithmetic import Requantizer
 from hwsim.engines import elementwise, reference
 from hwsim.engines.epilogue import Codes, Epilogue, fixed_type
+from hwsim.engines.levels import integer_parts, quantizer_parts
 from hwsim.engines.simulate import Run
 from hwsim.network import Datapath
-from hwsim.nodes import Adapter, AdaptiveRescale, AvgPool, Input, Matmul, MaxPool, Node, Quantize
+from hwsim.nodes import (
+    Adapter,
+    AdaptiveRescale,
+    AvgPool,
+    Encode,
+    Input,
+    Matmul,
+    MaxPool,
+    Node,
+    Quantize,
+    Threshold,
+)
 
 Array = NDArray[Any]
 
@@ -151,15 +163,29 @@ class QuantizeStep:
     """Fixed point to codes of at most 16 bits."""
 
     def __init__(self, node: Quantize) -> None:
-        self.node, self.parts, self.reads = node, integer_parts(node.requantizer), node.inputs
+        self.node, self.parts, self.reads = node, quantizer_parts(node), node.inputs
         self.type = code_type(node)
 
     def __call__(self, run: Run) -> None:
         """Add the node's tensor to the run."""
-        fixed, fmt = run.values[self.node.inputs[0]], self.node.format
+        fixed = run.values[self.node.inputs[0]]
         codes = np.empty(fixed.shape, dtype=self.type)
-        low, high, mask = int(fmt.min_level), int(fmt.max_level), (1 << fmt.bits) - 1
-        elementwise.quantize(fixed.reshape(-1), *self.parts, low, high, mask, codes.reshape(-1))
+        elementwise.quantize(fixed.reshape(-1), *self.parts, codes.reshape(-1))
+        run.values[self.node.name] = codes
+
+
+class ThresholdStep:
+    """Fixed point to codes, by comparisons."""
+
+    def __init__(self, node: Threshold) -> None:
+        self.node, self.reads = node, node.inputs
+        self.codes = node.format.codes.astype(code_type(node))
+
+    def __call__(self, run: Run) -> None:
+        """Add the node's tensor to the run."""
+        fixed = run.values[self.node.inputs[0]]
+        codes = np.empty(fixed.shape, dtype=self.codes.dtype)
+        elementwise.compare(fixed.reshape(-1), self.node.thresholds, self.codes, codes.reshape(-1))
         run.values[self.node.name] = codes
 
 
@@ -168,12 +194,11 @@ class AdaptiveQuantizeStep(QuantizeStep):
 
     def __call__(self, run: Run) -> None:
         """Add the node's tensor to the run."""
-        fixed, fmt = run.values[self.node.inputs[0]], self.node.format
+        fixed = run.values[self.node.inputs[0]]
         multipliers = divided(self.node.requantizer, run.values[self.node.inputs[1]]).reshape(-1)
         codes = np.empty(fixed.shape, dtype=self.type)
-        low, high, mask = int(fmt.min_level), int(fmt.max_level), (1 << fmt.bits) - 1
         rows = fixed.reshape(len(fixed), -1), codes.reshape(len(fixed), -1)
-        elementwise.quantize_samples(rows[0], multipliers, *self.parts[1:], low, high, mask, rows[1])
+        elementwise.quantize_samples(rows[0], multipliers, *self.parts[1:], rows[1])
         run.values[self.node.name] = codes
 
 
@@ -236,23 +261,25 @@ class ReferenceStep:
         run.values[self.node.name] = channels_last(result).astype(self.type)
 
 
-def fits_int64(requantizer: Requantizer, largest: int) -> bool:
-    """Return whether (x * multiplier + half) >> shift, one for all channels, fits int64 for |x| up to `largest`."""
+def quantizer_fits(node: Quantize, largest: int) -> bool:
+    """Return whether `quantizer_parts` exist and their arithmetic fits int64 for |x| up to `largest`."""
+    zero = node.format.zero_code or 0
+    return fits_int64(node.requantizer, largest + abs(node.offset), 1 + zero)
+
+
+def code_type(node: Encode) -> type[np.unsignedinteger[Any]]:
+    """Return the integer type that holds a node's codes."""
+    return np.uint8 if node.format.bits <= 8 else np.uint16
+
+
+def fits_int64(requantizer: Requantizer, largest: int, units: int = 1) -> bool:
+    """Return whether (x * multiplier + half) >> shift, one for all channels, fits int64 for |x| up to `largest`.
+
+    units: |half| is at most this times 2^shift.
+    """
     if requantizer.multiplier.ndim or requantizer.rounding not in ("half_up", "floor"):
         return False
-    return largest * requantizer.largest_multiplier + (1 << int(requantizer.shift)) < 1 << 63
-
-
-def integer_parts(requantizer: Requantizer) -> tuple[int, int, int]:
-    """Return multiplier, half and shift of (x * multiplier + half) >> shift."""
-    shift = int(requantizer.shift)
-    half = (1 << shift) >> 1 if requantizer.rounding == "half_up" else 0
-    return int(requantizer.multiplier), half, shift
-
-
-def code_type(node: Quantize) -> type[np.unsignedinteger[Any]]:
-    """Return the integer type that holds a quantizer's codes."""
-    return np.uint8 if node.format.bits <= 8 else np.uint16
+    return largest * requantizer.largest_multiplier + (units << int(requantizer.shift)) < 1 << 63
 
 
 def channels_first(value: Array) -> Array:

@@ -83,11 +83,12 @@ class TableLayer:
         return f"{self.saturable} of {len(self.weight)} channels can saturate"
 
     def padded(self, codes: Array) -> Array:
-        """Return codes (N, H, W, C) surrounded by the code 0."""
+        """Return codes (N, H, W, C) surrounded by the code whose level is 0."""
         (rows, columns), (n, height, width, channels) = self.conv.padding, codes.shape
         if not rows and not columns:
             return np.ascontiguousarray(codes)
-        image = np.zeros((n, height + 2 * rows, width + 2 * columns, channels), dtype=codes.dtype)
+        shape = (n, height + 2 * rows, width + 2 * columns, channels)
+        image = np.full(shape, self.node.multiplier.activation.zero_code, dtype=codes.dtype)
         image[:, rows : rows + height, columns : columns + width] = codes
         return image
 

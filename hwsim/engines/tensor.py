@@ -54,7 +54,7 @@ class TermLayer:
     """What the torch layers share: codes become the terms' activations, which stand in a channel's place.
 
     activation: (R, codes), what each term makes of a code; zero_point is taken off it. padding: by codes and
-    before the convolution, where the code 0 does not stand for 0.
+    before the convolution, where the code that pads does not stand for 0.
     """
 
     def __init__(self, node: Matmul, activation: Array, zero_point: int = 0) -> None:
@@ -66,7 +66,8 @@ class TermLayer:
         self.is_plain = len(activation) == 1 and np.array_equal(activation[0], np.arange(activation.shape[1]))
         self.wrap_bits = None if overflow_excluded(node).all() else node.accumulator.bits
         padding = conv.padding if conv else (0, 0)
-        self.padding = (0, 0) if (activation[:, 0] == zero_point).all() else padding
+        self.zero_code = node.multiplier.activation.zero_code or 0
+        self.padding = (0, 0) if (activation[:, self.zero_code] == zero_point).all() else padding
         rest = (0, 0) if any(self.padding) else padding
         stride, dilation = (conv.stride, conv.dilation) if conv else ((1, 1), (1, 1))
         self.geometry: Geometry = (stride, rest, dilation, conv.groups if conv else 1)
@@ -75,7 +76,8 @@ class TermLayer:
         """Return the exact sums; wrapping them is left to the caller."""
         image = codes if codes.ndim == 4 else codes[:, None, None, :]
         if any(self.padding):
-            image = np.pad(image, ((0, 0), *((p, p) for p in self.padding), (0, 0)))
+            around = ((0, 0), *((p, p) for p in self.padding), (0, 0))
+            image = np.pad(image, around, constant_values=self.zero_code)
         expanded = torch.from_numpy(self._expand(image)).permute(0, 3, 1, 2)
         sums = self.convolve(expanded).permute(0, 2, 3, 1).contiguous().numpy()
         return (sums if codes.ndim == 4 else sums[:, 0, 0]), 0

@@ -26,6 +26,7 @@ from hwsim.nodes import (
     Relu,
     Rescale,
     Shape,
+    Threshold,
 )
 from hwsim.workload import Layer, Workload
 from hwsim.workloads.facts import Fields, scale_fields, weight_facts
@@ -103,12 +104,18 @@ def _rescale(network: Network, node: Rescale) -> Fields:
 
 
 def _quantize(network: Network, node: Quantize) -> Fields:
-    return scale_fields(node.requantizer) | {"activation": node.format}
+    scales = scale_fields(node.requantizer)
+    return scales | {"activation": node.format, "scales": scales["scales"] + bool(node.offset)}
+
+
+def _threshold(network: Network, node: Threshold) -> Fields:
+    return {"scales": node.format.count - 1, "scale_bits": network.datapath.bits, "activation": node.format}
 
 
 _KINDS: dict[type[Node], tuple[str, Callable[[Network, Any], Fields]]] = {
     Input: ("reshape", _nothing),
     Quantize: ("quantize", _quantize),
+    Threshold: ("threshold", _threshold),
     Conv: ("conv", _conv),
     Linear: ("linear", _matmul),
     Rescale: ("rescale", _rescale),

@@ -58,6 +58,7 @@ ARITHMETIC_PARTS = {
     "bias": "sums",
     "quantizer": "quantizers",
     "quantize": "quantizers",
+    "threshold": "quantizers",
     "batch_norm": "batch norm",
     "rescale": "batch norm",  # what it becomes in integers
     "adapter": "adapter",
