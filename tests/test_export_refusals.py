@@ -119,7 +119,7 @@ def test_activations_that_no_multiplier_takes_are_refused_by_name() -> None:
     model = quantized("linear_only", "uniform")
     layer = quant_layers(model)["3"]
     layer.activation_quantizer = PotQuantizer("activations", 4)
-    with pytest.raises(ValueError, match="layer '3' has pot activations; the multipliers take uniform ones"):
+    with pytest.raises(ValueError, match="layer '3': activations of pot levels; the multipliers take integer ones"):
         export(model, SHAPE)
 
 

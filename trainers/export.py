@@ -7,7 +7,8 @@ datapath, a sum of products stands for sum * s_a * s_w * u, so its rescaling is 
 
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -16,18 +17,17 @@ import numpy as np
 from torch import fx, nn
 
 from hwsim.accumulator import Accumulator, required_bits
-from hwsim.arithmetic import ROUNDINGS, IntArray, Requantizer
+from hwsim.arithmetic import IntArray
 from hwsim.choices import chosen, parse_choices
-from hwsim.errors import unknown_name
 from hwsim.exchange import layer_table
-from hwsim.formats import Uniform
 from hwsim.multipliers import Multiplier, multiplier_for
-from hwsim.network import Datapath, Network
+from hwsim.network import Network
 from hwsim.nodes import (
     Add,
     AvgPool,
     Clip,
     Conv,
+    Encode,
     Flatten,
     Input,
     Linear,
@@ -36,51 +36,21 @@ from hwsim.nodes import (
     Node,
     PadChannels,
     Pair,
-    Quantize,
     Relu,
     Rescale,
 )
 from trainers.export_adapter import adapter_node, adaptive_quantize, adaptive_rescale
+from trainers.export_codes import encode_node, integer_format
+from trainers.export_config import DEFAULT_EXPORT, ExportConfig
 from trainers.folding import FloatArray, folded, to_numpy
 from trainers.geometry import padding_of, pair
 from trainers.graph import trace
 from trainers.layers import QuantConv2d, QuantLayer, QuantLinear
 from trainers.models.residual import ZeroPadShortcut
+from trainers.quantizers import Quantizer
 from trainers.quantizers.asq import AsqQuantizer
 
-PRODUCT_BITS = 63  #: A value times a multiplier stays below this power of two.
-
-
-@dataclass(frozen=True)
-class ExportConfig:
-    """The hardware that a trained network is exported to.
-
-    Raises:
-        ValueError: an unknown rounding mode, or multiplier_bits outside 8..31.
-    """
-
-    fraction_bits: int = 6  #: Fraction bits of POST's table.
-    layout: str = "shared"  #: Layout of POST's table: shared or full.
-    datapath: Datapath = field(default_factory=Datapath)  #: Fixed point of the values between the layers.
-    accumulator_bits: int | None = None  #: Width of every accumulator; None: each layer's narrowest safe one.
-    overflow: str = "error"  #: What an accumulator does on overflow: error, wrap or saturate.
-    tables: tuple[str, ...] = ()  #: Product tables, `TABLE` or `PATTERN=TABLE`; layers without one multiply exactly.
-    multiplier_bits: int = 24  #: Bits of the rescaling multipliers, fewer where a product would leave 63 bits.
-    rounding: str = "half_up"  #: Rounding of every rescaling.
-
-    def __post_init__(self) -> None:
-        if self.rounding not in ROUNDINGS:
-            raise unknown_name("rounding", self.rounding, ROUNDINGS)
-        if not 8 <= self.multiplier_bits <= 31:
-            raise ValueError(f"multiplier_bits must be in 8..31, got {self.multiplier_bits}")
-
-    def requantizer(self, scale: FloatArray, largest: int) -> Requantizer:
-        """Return the requantizer of a scale for integers up to `largest`."""
-        bits = min(self.multiplier_bits, PRODUCT_BITS - largest.bit_length())
-        return Requantizer.from_scale(scale, bits, self.rounding)
-
-
-DEFAULT_EXPORT = ExportConfig()
+__all__ = ["ExportConfig", "export", "layer_multiplier"]
 
 
 def export(
@@ -175,7 +145,8 @@ class Program:
         quantizer = layer.activation_quantizer
         step_size = to_numpy(quantizer.scale)
         beta = self._add_adapter(name, layer, inputs)
-        codes = self.emit(self._quantize(name, layer, inputs + beta, unit / step_size))
+        with naming(name):
+            codes = self.emit(self._encode(f"{name}.quantize", quantizer, inputs + beta))
         matmul = self._matmul(name, layer, codes)
         sums = self.emit(matmul)
         gain, offset = folded(name, layer, norm)
@@ -191,12 +162,11 @@ class Program:
             return ()
         return (self.emit(adapter_node(f"{name}.adapter", inputs, quantizer, self.shapes[inputs[0]], self.config)),)
 
-    def _quantize(self, name: str, layer: QuantLayer, inputs: tuple[str, ...], scale: FloatArray) -> Quantize:
-        fmt = activation_format(name, layer)
-        if len(inputs) > 1:
-            return adaptive_quantize(f"{name}.quantize", inputs, fmt, scale, self.config)
-        requantizer = self.config.requantizer(scale, -self.config.datapath.range[0])
-        return Quantize(f"{name}.quantize", inputs, format=fmt, requantizer=requantizer)
+    def _encode(self, name: str, quantizer: Quantizer, inputs: tuple[str, ...]) -> Encode:
+        if not isinstance(quantizer, AsqQuantizer):
+            return encode_node(name, inputs, quantizer, self.config)
+        scale = 2.0**-self.config.datapath.frac_bits / to_numpy(quantizer.scale)
+        return adaptive_quantize(name, inputs, integer_format(quantizer), scale, self.config)
 
     def _rescale(
         self, name: str, inputs: tuple[str, ...], matmul: Matmul, scale: FloatArray, bias: IntArray
@@ -233,26 +203,21 @@ def layer_multiplier(name: str, layer: QuantLayer, config: ExportConfig) -> Mult
         FileNotFoundError: there is no such table.
         ValueError: there is no circuit for these formats, its products would be too wide, or the table does not fit.
     """
-    activation = activation_format(name, layer)
     table = chosen(parse_choices(config.tables), name)
-    if table is not None:
-        try:
-            return layer_table(table, layer.weight_quantizer.format, activation)
-        except ValueError as error:
-            raise ValueError(f"layer {name!r}: {error}") from error
-    return multiplier_for(layer.weight_quantizer.format, activation, config.fraction_bits, config.layout)
+    with naming(name):
+        weight, activation = layer.weight_quantizer.format, integer_format(layer.activation_quantizer)
+        if table is not None:
+            return layer_table(table, weight, activation)
+        return multiplier_for(weight, activation, config.fraction_bits, config.layout)
 
 
-def activation_format(name: str, layer: QuantLayer) -> Uniform:
-    """Return the format of a layer's input codes.
-
-    Raises:
-        ValueError: it is not uniform, so no multiplier takes it.
-    """
-    fmt = layer.activation_quantizer.format
-    if not isinstance(fmt, Uniform):
-        raise ValueError(f"layer {name!r} has {fmt.name} activations; the multipliers take uniform ones")
-    return fmt
+@contextmanager
+def naming(layer: str) -> Iterator[None]:
+    """Begin the message of a ValueError from the block with the layer's name."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"layer {layer!r}: {error}") from error
 
 
 def _relu(program: Program, name: str, module: nn.ReLU, inputs: tuple[str, ...]) -> str:

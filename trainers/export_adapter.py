@@ -5,20 +5,18 @@ layer. The quantizer's and the rescaling's multipliers keep all their bits, sinc
 """
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import nn
 
 from hwsim.adapter import HIDDEN_BITS, AdapterLayer
 from hwsim.arithmetic import IntArray
-from hwsim.formats import Uniform
+from hwsim.formats import IntegerFormat, Uniform
 from hwsim.nodes import Adapter, AdaptiveQuantize, AdaptiveRescale, Shape
+from trainers.export_config import ExportConfig
 from trainers.folding import FloatArray, to_numpy
 from trainers.quantizers.asq import AsqQuantizer
-
-if TYPE_CHECKING:
-    from trainers.export import ExportConfig
 
 BETA_BITS = 16
 BETA_FRAC_BITS = 12  #: Beta reaches from 2^-12 to almost 16.
@@ -27,7 +25,7 @@ LARGEST_BIAS = 2**30
 
 
 def adapter_node(
-    name: str, inputs: tuple[str, ...], quantizer: AsqQuantizer, shape: Shape, config: "ExportConfig"
+    name: str, inputs: tuple[str, ...], quantizer: AsqQuantizer, shape: Shape, config: ExportConfig
 ) -> Adapter:
     """Return the node that makes the betas of a layer's input, shape (C, ...).
 
@@ -53,7 +51,7 @@ def adapter_node(
     )
 
 
-def _layer(name: str, linear: nn.Linear, scale_in: float, scale_out: float, config: "ExportConfig") -> AdapterLayer:
+def _layer(name: str, linear: nn.Linear, scale_in: float, scale_out: float, config: ExportConfig) -> AdapterLayer:
     weight, bias = to_numpy(linear.weight), to_numpy(linear.bias)
     if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
         raise ValueError(f"{name}: a weight or bias of the adapter is not finite")
@@ -66,7 +64,7 @@ def _layer(name: str, linear: nn.Linear, scale_in: float, scale_out: float, conf
 
 
 def adaptive_quantize(
-    name: str, inputs: tuple[str, ...], format: Uniform, scale: FloatArray, config: "ExportConfig"
+    name: str, inputs: tuple[str, ...], format: IntegerFormat, scale: FloatArray, config: ExportConfig
 ) -> AdaptiveQuantize:
     """Return the quantizer that divides by beta, the last input; `scale` is that for beta = 1.
 
@@ -85,7 +83,7 @@ def adaptive_quantize(
 
 
 def adaptive_rescale(
-    name: str, inputs: tuple[str, ...], scale: FloatArray, largest: int, config: "ExportConfig", **fields: Any
+    name: str, inputs: tuple[str, ...], scale: FloatArray, largest: int, config: ExportConfig, **fields: Any
 ) -> AdaptiveRescale:
     """Return the rescaling that multiplies by beta, the last input; `scale` is that for beta = 1."""
     bits = min(config.multiplier_bits, 63 - largest.bit_length())
