@@ -13,7 +13,7 @@ from hwsim.accumulator import Accumulator
 from hwsim.adapter import AdapterLayer
 from hwsim.arithmetic import Requantizer
 from hwsim.engines import ENGINES, simulate
-from hwsim.formats import PowerOfTwo, Uniform
+from hwsim.formats import Apot, Codebook, PowerOfTwo, Uniform
 from hwsim.multipliers import multiplier_for
 from hwsim.network import Datapath, Network
 from hwsim.nodes import (
@@ -35,6 +35,7 @@ from hwsim.nodes import (
     Quantize,
     Relu,
     Rescale,
+    Threshold,
 )
 
 UNSIGNED = Uniform(4, signed=False)
@@ -70,6 +71,7 @@ GOOD: tuple[Node, ...] = (
     Relu("relu", ("clipped",)),
     Concat("joined", ("relu", "average", "scaled")),
     Flatten("flat", ("joined",)),
+    Threshold("other_codes", ("joined",), format=Apot(2), thresholds=np.array([-3, 5])),
     Adapter("factor", ("joined",), format=UNSIGNED, requantizer=scale(), layers=ADAPTER),
     AdaptiveQuantize("head_codes", ("flat", "factor"), format=UNSIGNED, requantizer=scale(1 << 15, 3)),
     Linear("head", ("head_codes",), weight=codes(3, 12 * 4 * 10), **LAYER),
@@ -98,6 +100,7 @@ def test_shapes_of_every_node_kind() -> None:
         "relu": (4, 4, 10),
         "joined": (12, 4, 10),
         "flat": (480,),
+        "other_codes": (12, 4, 10),
         "factor": (1,),
         "head_codes": (480,),
         "head": (3,),
@@ -148,6 +151,16 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("image", {"shape": (2, 0, 9)}, "node 'image' needs a shape of positive sizes, got (2, 0, 9)"),
     ("image", {"shape": (2, 63)}, "takes an image (C, H, W), got shape (2, 63)"),
     ("codes", {"requantizer": scale([1, 2, 3])}, "node 'codes' has 3 multipliers for 2 channels"),
+    ("codes", {"offset": 2**31 + 1}, "node 'codes' has an offset of 2147483649, beyond the datapath"),
+    ("codes", {"format": Apot(4)}, "node 'codes' makes uniform or offset codes; a threshold node makes Apot(bits=4"),
+    ("head_codes", {"offset": 1}, "node 'head_codes' divides by beta: it has no offset, got 1"),
+    (
+        "other_codes",
+        {"thresholds": bias(3)},
+        "node 'other_codes' needs 2 thresholds that do not descend, got [0, 0, 0]",
+    ),
+    ("other_codes", {"thresholds": np.array([5, 4])}, "node 'other_codes' needs 2 thresholds that do not descend, got"),
+    ("conv", {"multiplier": multiplier_for(WEIGHTS, Codebook(4, (1, 2)))}, "node 'conv' pads with zeros, but 0 is not"),
     ("average", {"requantizer": scale([1, 2])}, "node 'average' has 2 multipliers for 4 channels"),
     ("scaled", {"requantizer": scale([1, 2])}, "node 'scaled' has 2 multipliers for 4 channels"),
     ("scaled", {"bias": bias(5)}, "node 'scaled' has a bias of shape (5,) for 4 channels"),

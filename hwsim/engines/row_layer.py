@@ -113,7 +113,7 @@ class _Strips:
         channels = np.arange(together)[:, None] * self.rows_shape[1]
         self.starts = ((channels + slot) * len(layer.table) * length + shift).reshape(-1)
         total = max(n * pitches[0] * pitches[1], (self.count - 1) * self.size + length)
-        self.planes = np.zeros((int(slot.max()) + 1, image.shape[3], total), dtype=image.dtype)
+        self.planes = np.full((int(slot.max()) + 1, image.shape[3], total), layer.zero_code, dtype=image.dtype)
         rows.split_phases(image, self.grid, slots, self.planes)
 
     def _taps(self, layer: TableLayer) -> tuple[Array, Array, Array]:

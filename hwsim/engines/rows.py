@@ -31,7 +31,7 @@ class Grid(NamedTuple):
 
 @kernel
 def split_phases(image: Array, grid: Grid, slots: Array, planes: Array) -> None:
-    """Write images (N, H, W, C) to planes (slots, C, positions), which hold zeros, shifted by the padding.
+    """Write images (N, H, W, C) to planes (slots, C, positions), which hold codes of zero, shifted by the padding.
 
     slots: int64 (stride, stride), which plane each phase is written to, -1 if no tap reads it.
     """

@@ -82,13 +82,18 @@ class TableLayer:
             return "sums in any order are exact"
         return f"{self.saturable} of {len(self.weight)} channels can saturate"
 
+    @property
+    def zero_code(self) -> int:
+        """The activation code whose level is 0; 0 where there is none, and then no padding."""
+        return self.node.multiplier.activation.zero_code or 0
+
     def padded(self, codes: Array) -> Array:
         """Return codes (N, H, W, C) surrounded by the code whose level is 0."""
         (rows, columns), (n, height, width, channels) = self.conv.padding, codes.shape
         if not rows and not columns:
             return np.ascontiguousarray(codes)
         shape = (n, height + 2 * rows, width + 2 * columns, channels)
-        image = np.full(shape, self.node.multiplier.activation.zero_code, dtype=codes.dtype)
+        image = np.full(shape, self.zero_code, dtype=codes.dtype)
         image[:, rows : rows + height, columns : columns + width] = codes
         return image
 
