@@ -154,7 +154,7 @@ def _quantize(node: Quantize, constants: tuple[Tensor, ...], x: Tensor) -> Tenso
 
 def _compare(node: Threshold, constants: tuple[Tensor, ...], x: Tensor) -> Tensor:
     thresholds, codes = constants
-    return codes[torch.searchsorted(thresholds, x, right=True)]
+    return codes[torch.searchsorted(thresholds, x.contiguous(), right=True)]
 
 
 def _rescale(node: Rescale, constants: tuple[Tensor, ...], sums: Tensor) -> Tensor:
