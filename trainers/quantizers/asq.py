@@ -197,25 +197,31 @@ class RoundBySample(Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         """Keep what the backward pass reads."""
-        *tensors, ctx.ends, ctx.factor, ctx.adapts = inputs
-        ctx.save_for_backward(*tensors)
+        x, step, beta, ctx.ends, ctx.factor, ctx.adapts = inputs
+        ctx.save_for_backward(x, output, step, beta)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None, None]:
         """Return the gradients of `x`, `step` and `beta`."""
-        x, step, beta = ctx.saved_tensors
-        ratio = x / spread(adapted(step, beta), x)
-        kept = inside(ratio, ratio, ctx.ends)
-        rounding = (grad * ratio.clamp(*ctx.ends).round_().sub_(kept)).flatten(1).sum(1)
-        by_x = inside(grad, ratio, ctx.ends)
+        x, y, step, beta = ctx.saved_tensors
+        scale, own = adapted(step, beta), positive(step)
+        by_x = inside(grad, x / spread(scale, x), ctx.ends)
+        ratios = by_sample(by_x, x) / scale
         if ctx.adapts:
-            by_step, by_beta = rounding * beta, rounding * positive(step)
+            rounding = by_sample(grad, y) / scale - ratios
+            by_step, by_beta = rounding * beta, rounding * own
         else:
             by_x = by_x / spread(beta, x)
-            by_step, by_beta = rounding, (grad * kept).flatten(1).sum(1) * -positive(step) / beta
+            by_step, by_beta = by_sample(grad, y) / own - ratios, ratios * -own / beta
         total = by_step.sum() * ctx.factor
         by_beta = by_beta.clamp(-LARGEST_MEAN, LARGEST_MEAN)
         return by_x, torch.where(step < 0, -total, total), by_beta, None, None, None
+
+
+def by_sample(a: Tensor, b: Tensor) -> Tensor:
+    """Return the sum of a * b over each sample, shape (N,)."""
+    out: Tensor = torch.linalg.vecdot(a.flatten(1), b.flatten(1))
+    return out
 
 
 def adapted(step: Tensor, beta: Tensor) -> Tensor:
