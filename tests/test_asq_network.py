@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from hwsim.accumulator import Accumulator
 from hwsim.adapter import AdapterLayer, divided, multiplied
 from hwsim.arithmetic import Requantizer
-from hwsim.cost import network_cost
+from hwsim.cost import network_cost, overhead
 from hwsim.engines import simulate
 from hwsim.formats import Uniform
 from hwsim.multipliers import multiplier_for
@@ -241,3 +241,23 @@ def test_the_workload_is_a_graph_with_the_adapter_between() -> None:
         "beta/pool", "beta/codes", "beta/linear1", "beta/codes1", "beta/linear2", "beta",
     ]  # fmt: skip
     assert [node.name for node in network().nodes if isinstance(node, Matmul)] == ["conv"]
+
+
+def test_overhead_of_a_network_is_counted_from_its_nodes_with_the_papers_beside() -> None:
+    """Derivation: 8-bit MACs of all adapters over 4-bit MACs of all layers; the paper's by its formula."""
+    exported = export(adapted("residual_b"), SHAPE)
+    workload = Workload.from_network(exported)
+    rows = {(e.quantity, e.convention): e for e in overhead(workload)}
+    adapters = [node for node in exported.nodes if isinstance(node, Adapter)]
+    small = sum(layer.weight.size for node in adapters for layer in node.layers) * 64
+    large = sum(layer.macs for layer in workload.mac_layers if not layer.part) * 16
+    assert rows["bops_overhead", "as_it_runs_in_fixed_point"].value == pytest.approx(100 * small / large)
+    plain = [layer for layer in workload if layer.op != "Adapter"]
+    stored = sum(x.weights * 4 + x.biases * x.bias_bits + x.scales * x.scale_bits for x in plain)
+    every = sum(x.weights * x.weight_bits + x.biases * x.bias_bits + x.scales * x.scale_bits for x in workload)
+    assert rows["parameters_overhead", "as_it_runs_in_fixed_point"].value == pytest.approx(100 * (every / stored - 1))
+    inner = [node for node in exported.layers[1:-1] if isinstance(node, Conv)]
+    products = sum(workload.layer(node.name).macs for node in inner) * 4
+    paper = sum(2 * 8 * ((c + 1) * (c // 4) if c >= 8 else c) for c in (n.weight.shape[1] for n in inner))
+    assert rows["compute_overhead", "asq_table1"].value == pytest.approx(100 * paper / products)
+    assert {e.part for e in rows.values()} == {"4 bits"}

@@ -6,6 +6,7 @@ from typing import Any
 
 from hwsim.workload import Layer, Workload, WorkloadError
 
+ADAPTER = "Adapter"  #: Operator of the layers that an adapter adds to an integer network.
 RATIO = 4  #: Input channels over hidden units, of the released code.
 
 
@@ -22,6 +23,15 @@ def with_adapters(workload: Workload, ratio: int = RATIO) -> Workload:
     inner = {layer.key for layer in inner_convolutions(workload)}
     layers = (new for layer in workload for new in (_adapted(layer, ratio) if layer.key in inner else (layer,)))
     return workload.with_layers(layers)
+
+
+def without_adapters(workload: Workload) -> Workload:
+    """Return an integer network's workload without its adapters and what they do to multipliers."""
+    gone = {layer.key for layer in workload if layer.op == ADAPTER}
+    kept = (layer for layer in workload if layer.key not in gone)
+    return workload.with_layers(
+        replace(layer, inputs=tuple(key for key in layer.inputs if key not in gone)) for layer in kept
+    )
 
 
 def inner_convolutions(workload: Workload) -> tuple[Layer, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from hwsim.cost.adapter import RATIO, adapter_layers, inner_convolutions
+from hwsim.cost.adapter import ADAPTER, RATIO, adapter_layers, inner_convolutions, without_adapters
 from hwsim.cost.bops import macs_bits
 from hwsim.cost.operations import operations
 from hwsim.cost.table import NETWORK, CostTable, Entry, Number
@@ -16,6 +16,7 @@ PAPER_ADAPTER_BITS = 8  #: What Table 1 charges for an adapter that the released
 TABLE1 = "asq_table1"
 TABLE1_FLOAT = "asq_table1_at_32_bits"
 HONEST = "as_it_runs"
+FIXED_POINT = "as_it_runs_in_fixed_point"
 
 PAPER_SOURCE = "ASQ, arXiv:2504.17263, Table 1; construction inferred from the released code, not printed"
 #: What is divided by what, where the paper does not say it.
@@ -29,6 +30,9 @@ SOURCES = {
         "all operations of the adapters over the sum of 2 MACs x b / 32 of all layers (first and last b = 8)"
     ),
     (HONEST, "bops"): "MACs of the adapters x 32 x 32 over MACs x b x b of all layers (first and last b = 8)",
+    (FIXED_POINT, "parameters"): "bits stored for the adapters over bits stored for everything else",
+    (FIXED_POINT, "compute"): "operations of the adapters over all others, each one at its own width",
+    (FIXED_POINT, "bops"): "MACs x b_w x b_a of the adapters over those of all other layers",
 }
 
 
@@ -46,9 +50,14 @@ def overhead(workload: Workload, bits: Iterable[int] = (8, 4, 3, 2), ratio: int 
     2 MACs b / 32 of all layers with products; the network's other operations (batch norm, ReLU, quantizers) are left
     out. BOPs: the adapter's MACs x 32 x 32, over the network's MACs x b x b.
 
+    An integer network with adapters has its own bits and ratio: its rows are the paper's two, at its narrowest weights,
+    and `as_it_runs_in_fixed_point`, which adds up what its nodes store and compute.
+
     Raises:
         WorkloadError: the network has no convolution between its first and its last layer, or the ratio is below 1.
     """
+    if any(layer.op == ADAPTER for layer in workload):
+        return _running(workload)
     cost = _count(unquantized(workload), ratio)
     return CostTable(tuple(entry for b in bits for entry in (*_table1(cost, b), *_as_it_runs(cost, b))))
 
@@ -98,7 +107,7 @@ def _count(workload: Workload, ratio: int) -> _Count:
         at_8_bits=frozenset((weighted[0], weighted[-1])),
         inner_macs=sum(layer.macs for layer in inner),
         adapter_weights=sum(layer.weights for layer in adapters),
-        adapter_operations=sum(operation.number for layer in adapters for operation in operations(layer)),
+        adapter_operations=_operations(adapters),
         adapter_bops=sum(map(macs_bits, adapters)),
         added=sum(layer.parameters for layer in adapters) + sum(layer.K + 1 for layer in inner),
     )
@@ -120,6 +129,27 @@ def _as_it_runs(cost: _Count, bits: int) -> Iterator[Entry]:
     yield _percent("parameters", bits, cost.added * FLOAT_BITS, codes + others, HONEST)
     yield _percent("compute", bits, cost.adapter_operations, reference, HONEST)
     yield _percent("bops", bits, cost.adapter_bops, bops, HONEST)
+
+
+def _running(workload: Workload) -> CostTable:
+    added = [layer for layer in workload if layer.op == ADAPTER]
+    own = without_adapters(workload)
+    bits = min(layer.weight_bits for layer in own.mac_layers)
+    ratios = {
+        "parameters": (sum(map(_stored_bits, added)), sum(map(_stored_bits, own))),
+        "compute": (_operations(added), _operations(own)),
+        "bops": (sum(map(macs_bits, added)), sum(map(macs_bits, own))),
+    }
+    fixed = (_percent(what, bits, *ratio, FIXED_POINT) for what, ratio in ratios.items())
+    return CostTable((*_table1(_count(unquantized(own), RATIO), bits), *fixed))
+
+
+def _stored_bits(layer: Layer) -> int:
+    return layer.weights * layer.weight_bits + layer.biases * layer.bias_bits + layer.scales * layer.scale_bits
+
+
+def _operations(layers: Iterable[Layer]) -> int | Fraction:
+    return sum(operation.number for layer in layers for operation in operations(layer))
 
 
 def _percent(what: str, bits: int, added: int | Fraction, before: int | Fraction, convention: str) -> Entry:
