@@ -31,7 +31,7 @@ SOURCES = {
     ),
     (HONEST, "bops"): "MACs of the adapters x 32 x 32 over MACs x b x b of all layers (first and last b = 8)",
     (FIXED_POINT, "parameters"): "bits stored for the adapters over bits stored for everything else",
-    (FIXED_POINT, "compute"): "operations of the adapters over all others, each one at its own width",
+    (FIXED_POINT, "compute"): "operations of the adapters over all others, each counted as one",
     (FIXED_POINT, "bops"): "MACs x b_w x b_a of the adapters over those of all other layers",
 }
 
