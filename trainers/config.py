@@ -11,6 +11,7 @@ from hwsim.accumulator import Accumulator
 from hwsim.choices import parse_choices
 from hwsim.errors import unknown_name
 from trainers.augment import AUGMENTATIONS
+from trainers.budget import parse_budget
 from trainers.bwrf import BwrfConfig
 from trainers.quantize import QuantizationConfig
 from trainers.quantizers import ALIASES, QUANTIZERS
@@ -59,6 +60,7 @@ class TrainConfig:
     seed: int = 0  #: Where all random numbers start.
     init: str | None = None  #: Float weights to start from: a file, a run's folder, or the name of a run beside this.
     progressive: tuple[int, ...] = ()  #: Bits of the runs before this one, falling; `init` is then the last of them.
+    budget: str | None = None  #: What learned bits are kept within: `bits=4` on average, or `bops=0.5G` per image.
     quantizers_only: bool = False  #: Weights and batch norm stay as they are, only the quantizers learn.
     calibration_data: str | None = None  #: Data set whose images the quantizers learn on, if not the task's.
     calibration_dir: str | None = None  #: Folder of that data set's files, if it has any.
@@ -81,9 +83,21 @@ class TrainConfig:
             self._check_methods()
             self.quantization  # noqa: B018  # its own checks run now rather than after loading the data
 
+        self._check_budget()
         self._check_bwrf()
         self._check_progressive()
         self._check_quantizers_only()
+
+    def _check_budget(self) -> None:
+        learns = "nipq" in (self.weights, self.activations)
+        if learns and self.hardware:
+            raise ValueError("nipq changes its formats as it learns, so there are no product tables to train through")
+        if self.budget is None:
+            return
+        if not learns:
+            raise ValueError("a budget is for methods that learn their bits: nipq for weights or activations")
+        if parse_budget(self.budget).kind == "size":
+            raise ValueError(f"the budget of a training is bits=NUMBER or bops=NUMBER, got {self.budget!r}")
 
     def _check_bwrf(self) -> None:
         if self.bwrf is not None and not self.is_quantized:
@@ -161,6 +175,7 @@ class TrainConfig:
     def _training(self) -> list[str]:
         """What the design's name says of how it is trained; nothing of the usual way."""
         return [
+            *([self.budget.replace("=", "")] if self.budget is not None else []),
             *(["bwrf"] if self.bwrf is not None else []),
             *(["after", *map(str, self.progressive)] if self.progressive else []),
             *(["quantizers"] if self.quantizers_only else []),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trainers.augment import AUGMENTATIONS
+from trainers.budget import layer_macs, parse_budget
 from trainers.bwrf import BlockReplacement
 from trainers.checkpoint import Checkpoints, State
 from trainers.config import TrainConfig
@@ -17,6 +18,7 @@ from trainers.data import Dataset
 from trainers.diagnosis import bad_state, first_not_finite
 from trainers.evaluate import as_inputs, count_correct
 from trainers.hardware import as_trained, table_hashes
+from trainers.learned_bits import BudgetObjective
 from trainers.model_file import load_model, read_tensors, save_model
 from trainers.models import make_model
 from trainers.models.residual import load_weights
@@ -64,7 +66,8 @@ def train(config: TrainConfig, run_dir: str | Path, progress: Progress | None = 
         if (folder / RECORD).exists():
             return TrainedRun(config, folder, load_model(weights).eval(), dataset, read_json(folder / RECORD), True)
         model, correct = starting_model(config, dataset, init)
-        state = new_state(config, model, make_objective(config, model, init), len(dataset.train_labels))
+        objective = within_budget(config, model, make_objective(config, model, init), dataset)
+        state = new_state(config, model, objective, len(dataset.train_labels))
         source = answered(dataset, float_network(config, init)) if config.quantizers_only else dataset
         checkpoints = Checkpoints(folder / CHECKPOINT, config.checkpoint_seconds)
         checkpoints.restore(state)
@@ -149,6 +152,18 @@ def make_objective(config: TrainConfig, model: nn.Module, init: Path | None) -> 
     if init is None:
         raise ValueError("BWRF needs trained float weights to start from, init names none")
     return BlockReplacement(model, float_network(config, init), config.bwrf)
+
+
+def within_budget(config: TrainConfig, model: nn.Module, objective: Objective, dataset: Dataset) -> Objective:
+    """Return the objective, with the term of a budget of bits if the run has one.
+
+    Raises:
+        ValueError: the budget is out of reach.
+    """
+    if config.budget is None:
+        return objective
+    macs = layer_macs(float_network(config, None), dataset.image_shape)
+    return BudgetObjective(objective, model, parse_budget(config.budget), macs)
 
 
 def new_state(config: TrainConfig, model: nn.Module, objective: Objective, images: int) -> State:

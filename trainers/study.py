@@ -20,6 +20,7 @@ from trainers.evaluate import as_inputs
 from trainers.export import export, layer_multiplier
 from trainers.hardware import as_trained, export_config
 from trainers.layers import quant_layers
+from trainers.learned_bits import learned_widths, learning_quantizers
 from trainers.loop import train
 from trainers.models import make_model
 from trainers.progress import Progress
@@ -58,7 +59,8 @@ def run_design(
     if on_check:
         on_check(check)
     save_network(network, run.run_dir / NETWORK)
-    return finish(run, measurements(network, check))
+    learned = {"bits": learned_widths(run.model)} if learning_quantizers(run.model) else {}
+    return finish(run, measurements(network, check) | learned)
 
 
 def check_design(config: TrainConfig) -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwsim.cli.options import FormatOption, Output, parse_bits, parse_names
+from hwsim.cli.designs import FirstLastOption
+from hwsim.cli.options import FormatOption, Output, parse_bits, parse_names, parse_width
 from hwsim.cli.progress import Advance, progress
 
 if TYPE_CHECKING:
@@ -31,17 +32,25 @@ def train(
         str,
         typer.Option(
             help="Weights: float, uniform, lsq_plus, dorefa, sawb, dsq, faq, ewgs, daq, pot, post, qil, inq, apot, "
-            "lq_nets."
+            "lq_nets, nipq."
         ),
     ] = "uniform",
     activations: Annotated[
         str,
         typer.Option(
-            help="Method for activations: lsq, lsq_plus, dorefa, pact, dsq, faq, ewgs, daq, asq, qil, apot, lq_nets."
+            help="Method for activations: lsq, lsq_plus, dorefa, pact, dsq, faq, ewgs, daq, asq, qil, apot, lq_nets, "
+            "nipq."
         ),
     ] = "lsq",
     bits: Annotated[int, typer.Option(help="Bits of a weight.")] = 4,
     act_bits: Annotated[int | None, typer.Option(help="Bits of an activation (default: as a weight).")] = None,
+    first_last: FirstLastOption = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="What learned bits (nipq) are kept within, on average or per image.", metavar="bits=N|bops=N"
+        ),
+    ] = None,
     exponents: Annotated[int | None, typer.Option(help="Magnitudes that pot and post use (default: all).")] = None,
     extended: Annotated[bool, typer.Option("--extended", help="The papers' level set, one code bit more.")] = False,
     bwrf: Annotated[bool, typer.Option("--bwrf", help="Train with block-wise replacement by float stages.")] = False,
@@ -110,6 +119,7 @@ def train(
 
     given: dict[str, Any] = {"data": data, "data_dir": data_dir, "model": model, "seed": seed, "study": study}
     given |= {"weights": weights, "activations": activations, "bits": bits, "act_bits": act_bits}
+    given |= {"budget": budget}
     given |= {"exponents": exponents, "extended": extended, "fraction_bits": fraction_bits, "layout": layout}
     given |= {"multiplier": tuple(multiplier) if multiplier else None}
     given |= {"accumulator_bits": accumulator_bits, "overflow": overflow}
@@ -121,7 +131,7 @@ def train(
     given["progressive"] = tuple(parse_bits(progressive, 2, 8, "--progressive")) if progressive is not None else None
     given |= {"quantizers_only": train_quantizers_only, "calibration_data": calibration_data}
     given["calibration_dir"] = calibration_dir
-    config = _config({**given, "init": None if init in ("auto", "none") else init})
+    config = _config({**given, "init": None if init in ("auto", "none") else init}, first_last)
     for run in progressive_runs(config):
         check_design(run)
     if init == "auto" and config.is_quantized:
@@ -159,7 +169,7 @@ class Bar:
         self.advance(epoch, f"loss {metrics['loss']:.3f}, test {metrics['test_accuracy']:.2%}")
 
 
-def _config(given: Mapping[str, Any]) -> "TrainConfig":
+def _config(given: Mapping[str, Any], first_last: str | None) -> "TrainConfig":
     """Return the data set's recipe with what the user gave in its place."""
     from dataclasses import replace
 
@@ -170,6 +180,9 @@ def _config(given: Mapping[str, Any]) -> "TrainConfig":
     if given["data"] not in PRESETS:
         raise unknown_name("data set", given["data"], PRESETS)
     recipe = PRESETS[given["data"]][given["weights"] != FLOAT]
+    if first_last is not None:
+        width = None if first_last == "same" else parse_width(first_last, 2, 8, "--first-last")
+        recipe = replace(recipe, first_last_bits=width)
     return replace(recipe, **{name: value for name, value in given.items() if value is not None})
 
 

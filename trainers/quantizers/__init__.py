@@ -16,6 +16,7 @@ from trainers.quantizers.inq import InqQuantizer
 from trainers.quantizers.lq_nets import LqNetsQuantizer
 from trainers.quantizers.lsq import LsqQuantizer
 from trainers.quantizers.lsq_plus import LsqPlusQuantizer
+from trainers.quantizers.nipq import NipqQuantizer
 from trainers.quantizers.pact import PactQuantizer
 from trainers.quantizers.post import PostQuantizer
 from trainers.quantizers.pot import PotQuantizer
@@ -41,6 +42,7 @@ QUANTIZERS: dict[str, type[Quantizer]] = {
     "inq": InqQuantizer,
     "apot": ApotQuantizer,
     "lq_nets": LqNetsQuantizer,
+    "nipq": NipqQuantizer,
 }
 
 COMMON = ("role", "bits", "signed", "channels", "in_channels")  #: What the constructor of every method takes.
