@@ -164,7 +164,7 @@ def test_weights_that_two_nodes_share_are_counted_once(tmp_path: Path) -> None:
 
 def test_an_exported_torch_model_counts_like_its_trace(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    from trainers.models.resnet20 import resnet20
+    from trainers.models.cifar_resnet import resnet20
     from trainers.trace import trace_workload
 
     model, image = resnet20().eval(), torch.zeros(1, 3, 32, 32)

@@ -19,9 +19,9 @@ from trainers.diagnosis import bad_state, first_not_finite
 from trainers.evaluate import as_inputs, count_correct
 from trainers.hardware import as_trained, table_hashes
 from trainers.learned_bits import BudgetObjective
-from trainers.model_file import load_model, read_tensors, save_model
+from trainers.model_file import load_model, save_model
 from trainers.models import make_model
-from trainers.models.residual import load_weights
+from trainers.models.weights import load_weights
 from trainers.objective import Distillation, Objective, TaskObjective
 from trainers.optimizer import make_optimizer, set_learning_rate
 from trainers.progress import Progress, Silent
@@ -44,6 +44,7 @@ from trainers.run_folder import (
 )
 from trainers.schedule import SCHEDULES
 from trainers.seeding import epoch_order, reproducible, seed_step
+from trainers.weight_file import read_weights
 
 
 def train(config: TrainConfig, run_dir: str | Path, progress: Progress | None = None) -> TrainedRun:
@@ -127,7 +128,7 @@ def float_network(config: TrainConfig, init: Path | None) -> nn.Module:
     """Return the float network with the weights of `init`, or with random ones."""
     model = make_model(config.model, **config.model_options)
     if init:
-        load_weights(model, read_tensors(init)[0])
+        load_weights(model, read_weights(init))
     return model
 
 

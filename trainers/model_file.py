@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hwsim.files import atomic_write
 from trainers.config import TrainConfig
 from trainers.models import make_model
-from trainers.models.residual import load_weights
+from trainers.models.weights import load_weights
 from trainers.quantize import QuantizationConfig, signed_layers, swap_layers
 
 HEADER = "hwsim.model"

@@ -24,7 +24,8 @@ def train(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Network: digits_resnet, resnet20, resnet18, resnet34, resnet50, mobilenetv2, vgg16, alexnet "
+            help="Network: digits_resnet, resnet20, resnet32, resnet44, resnet56, vgg_small, resnet18, resnet34, "
+            "resnet50, mobilenetv2, vgg16, alexnet "
             "(default: the data's own)."
         ),
     ] = None,

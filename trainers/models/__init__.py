@@ -8,17 +8,22 @@ from torch import nn
 
 from hwsim.errors import unknown_name
 from trainers.models.alexnet import alexnet
+from trainers.models.cifar_resnet import resnet20, resnet32, resnet44, resnet56
 from trainers.models.digits_resnet import digits_resnet
 from trainers.models.imagenet_resnet import resnet18, resnet34, resnet50
 from trainers.models.mobilenetv2 import mobilenetv2
-from trainers.models.resnet20 import resnet20
 from trainers.models.vgg import vgg16
+from trainers.models.vgg_small import vgg_small
 
 __all__ = ["MODELS", "make_model"]
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "digits_resnet": digits_resnet,
     "resnet20": resnet20,
+    "resnet32": resnet32,
+    "resnet44": resnet44,
+    "resnet56": resnet56,
+    "vgg_small": vgg_small,
     "resnet18": resnet18,
     "resnet34": resnet34,
     "resnet50": resnet50,

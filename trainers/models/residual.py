@@ -5,7 +5,6 @@ Every step is a module or a plain `+`, so that `torch.fx` sees the whole network
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -106,20 +105,6 @@ def initialize(module: nn.Module) -> None:
     """Draw weights as He et al., arXiv:1502.01852, do; biases start at PyTorch's default."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.kaiming_normal_(module.weight)
-
-
-def load_weights(model: nn.Module, state: dict[str, Tensor]) -> None:
-    """Load a state dict; batch norm's step counters may be missing, as in many public checkpoints.
-
-    Raises:
-        ValueError: names or shapes are not those of the model.
-    """
-    counters = {name: value for name, value in model.state_dict().items() if name.endswith("num_batches_tracked")}
-    try:
-        with torch.no_grad():
-            model.load_state_dict({**counters, **state})
-    except RuntimeError as error:
-        raise ValueError(f"the weights do not fit the model: {error}") from error
 
 
 def _check(widths: Sequence[int], blocks: int, shortcut: str) -> None:
