@@ -174,7 +174,7 @@ def test_files_without_a_state_dict_are_refused(content: object, rule: str, tmp_
 def test_other_kinds_of_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"weights are read from files named \.safetensors, \.pt, .*, got .*\.npz"):
         read_weights(tmp_path / "weights.npz")
-    with pytest.raises(FileNotFoundError, match="no file .*weights.pt"):
+    with pytest.raises(FileNotFoundError, match=r"no file .*weights\.pt"):
         read_weights(tmp_path / "weights.pt")
 
 
