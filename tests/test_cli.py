@@ -64,7 +64,9 @@ def test_multipliers_golden() -> None:
     3x3: 7 * -4 and 7 * 3 fit 6 bits. POT: 7 << 2 = 28 and a sign, 6 bits. POST with F = 3 and 6 fraction bits: one
     odd exponent, 8 entries up to round(7 sqrt2 2^6) = 634, 10 bits; the largest product is 7 * 2 * 2^6 = 896, 11 bits
     with its sign. 4 bits: F = 7, one column (shared) of 16 entries up to round(15 sqrt2 2^6) = 1358, 11 bits, or three
-    (full), the last up to round(15 sqrt2 2^8) = 5431, 13 bits.
+    (full), the last up to round(15 sqrt2 2^8) = 5431, 13 bits. APoT in units of its smallest part: magnitudes up to 4
+    (3 bits: 0, 1, 2, 4) and 10 (4 bits: 0, 1, 2, 3, 4, 6, 8, 10) times 7 and 15, and a sign. Codebook: odd integers up
+    to 7 and 15 times 7 and 15, each decoded from an entry of 4 and 5 bits.
     """
     table = read_csv(run("multipliers", "--bits", "3,4", "--format", "csv").stdout)
     texts = ("multiplier", "layout", "weights")
@@ -75,10 +77,14 @@ def test_multipliers_golden() -> None:
         ("shift", "", "pot", 3, 3, 6, 0, 0),
         ("table", "shared", "post", 3, 3, 11, 8, 80),
         ("table", "full", "post", 3, 3, 11, 8, 80),
+        ("shift_add", "", "apot", 3, 3, 6, 0, 0),
+        ("codebook", "", "codebook", 3, 3, 7, 8, 32),
         ("array", "", "uniform", 4, 4, 8, 0, 0),
         ("shift", "", "pot", 4, 4, 11, 0, 0),
         ("table", "shared", "post", 4, 4, 14, 16, 176),
         ("table", "full", "post", 4, 4, 14, 48, 624),
+        ("shift_add", "", "apot", 4, 4, 9, 0, 0),
+        ("codebook", "", "codebook", 4, 4, 9, 16, 80),
     ]
     errors = [float(row["max_error [LSB]"]) for row in table]
     assert [errors[i] for i in (0, 1, 4, 5)] == [0, 0, 0, 0]

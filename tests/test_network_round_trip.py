@@ -9,6 +9,7 @@ import pytest
 from random_networks import random_images, random_network
 
 from hwsim import network_file
+from hwsim.adapter import AdapterLayer
 from hwsim.arithmetic import Requantizer
 from hwsim.engines import simulate
 from hwsim.network import Network
@@ -16,12 +17,15 @@ from hwsim.network_file import load_network, save_network
 
 
 def assert_same(one: Any, other: Any) -> None:
-    """Assert that two fields are equal, arrays and requantizers element by element, in the same types."""
+    """Assert that two fields are equal, what holds arrays element by element, in the same types."""
     assert type(one) is type(other)
-    if isinstance(one, Requantizer):
-        assert one.rounding == other.rounding
-        assert_same(one.multiplier, other.multiplier)
-        assert_same(one.shift, other.shift)
+    if isinstance(one, Requantizer | AdapterLayer):
+        for field in fields(one):
+            assert_same(getattr(one, field.name), getattr(other, field.name))
+    elif isinstance(one, tuple):
+        assert len(one) == len(other)
+        for inner, again in zip(one, other, strict=True):
+            assert_same(inner, again)
     elif isinstance(one, np.ndarray):
         assert one.dtype == other.dtype == np.int64
         np.testing.assert_array_equal(one, other)
