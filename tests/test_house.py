@@ -19,6 +19,7 @@ RESERVED = {
     "torch": ("trainers/", "hwsim/engines/tensor.py", "hwsim/engines/int8_convolution.py", "hwsim/engines/device"),
     "torchvision": ("trainers/",),
     "sklearn": ("trainers/",),
+    "scipy": ("trainers/",),
     "pandas": ("reports/",),
     "matplotlib": ("reports/",),
     "typer": ("hwsim/cli",),

@@ -1,5 +1,7 @@
 """Everything that decides what a training run computes."""
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -172,9 +174,15 @@ class TrainConfig:
         return "-".join(filter(None, [bits, *self._training, self.hardware]))
 
     @property
+    def _overrides_hash(self) -> str:
+        """Six digits that tell overrides apart."""
+        return hashlib.sha256(json.dumps(self.overrides, sort_keys=True).encode()).hexdigest()[:6]
+
+    @property
     def _training(self) -> list[str]:
         """What the design's name says of how it is trained; nothing of the usual way."""
         return [
+            *(["mixed", self._overrides_hash] if self.overrides else []),
             *([self.budget.replace("=", "")] if self.budget is not None else []),
             *(["bwrf"] if self.bwrf is not None else []),
             *(["after", *map(str, self.progressive)] if self.progressive else []),

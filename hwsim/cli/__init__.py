@@ -4,6 +4,7 @@ import typer
 
 from hwsim.cli.accelerator import accelerator
 from hwsim.cli.accumulators import accumulators
+from hwsim.cli.allocate import allocate
 from hwsim.cli.catalogue import formats, multipliers
 from hwsim.cli.cost import bops, cost, storage
 from hwsim.cli.demo import demo
@@ -26,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS = (
-    *(demo, formats, multipliers, train, simulate, worker, accumulators, report, figure),
+    *(demo, formats, multipliers, train, allocate, simulate, worker, accumulators, report, figure),
     *(workload, cost, bops, storage, overhead, tables, accelerator),
 )
 for command in COMMANDS:

@@ -46,6 +46,10 @@ def train(
     bits: Annotated[int, typer.Option(help="Bits of a weight.")] = 4,
     act_bits: Annotated[int | None, typer.Option(help="Bits of an activation (default: as a weight).")] = None,
     first_last: FirstLastOption = None,
+    overrides: Annotated[
+        Path | None,
+        typer.Option(help="JSON file of changes by layer name, such as hwsim allocate writes.", metavar="FILE"),
+    ] = None,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -120,7 +124,7 @@ def train(
 
     given: dict[str, Any] = {"data": data, "data_dir": data_dir, "model": model, "seed": seed, "study": study}
     given |= {"weights": weights, "activations": activations, "bits": bits, "act_bits": act_bits}
-    given |= {"budget": budget}
+    given |= {"budget": budget, "overrides": _overrides(overrides)}
     given |= {"exponents": exponents, "extended": extended, "fraction_bits": fraction_bits, "layout": layout}
     given |= {"multiplier": tuple(multiplier) if multiplier else None}
     given |= {"accumulator_bits": accumulator_bits, "overflow": overflow}
@@ -136,7 +140,7 @@ def train(
     for run in progressive_runs(config):
         check_design(run)
     if init == "auto" and config.is_quantized:
-        config = _with_float_run(config, out)
+        config = with_float_run(config, out)
     _print_records([_run(run, out) for run in progressive_runs(config)], output)
 
 
@@ -187,6 +191,19 @@ def _config(given: Mapping[str, Any], first_last: str | None) -> "TrainConfig":
     return replace(recipe, **{name: value for name, value in given.items() if value is not None})
 
 
+def _overrides(path: Path | None) -> Mapping[str, Any] | None:
+    """Return the changes by layer that a file holds."""
+    from trainers.run_folder import read_json
+
+    if path is None:
+        return None
+    changes = read_json(path)
+    for pattern, fields in changes.items():
+        if not isinstance(fields, dict):
+            raise ValueError(f'{path}: {pattern!r} must name fields to change, such as {{"bits": 3}}, got {fields!r}')
+    return changes
+
+
 def _bwrf(asked: bool, stages: str | None, weights: Mapping[str, float | None]) -> "BwrfConfig | None":
     """Return the settings of block-wise replacement, None if it is not asked for."""
     from trainers.bwrf import BwrfConfig
@@ -200,7 +217,7 @@ def _bwrf(asked: bool, stages: str | None, weights: Mapping[str, float | None]) 
     return BwrfConfig(tuple(names), **{name: value for name, value in weights.items() if value is not None})
 
 
-def _with_float_run(config: "TrainConfig", out: Path) -> "TrainConfig":
+def with_float_run(config: "TrainConfig", out: Path) -> "TrainConfig":
     """Train the float network that the run starts from, or find it finished, and return the run that starts from it."""
     from dataclasses import replace
 
