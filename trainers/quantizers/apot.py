@@ -11,12 +11,14 @@ Weights are normalised first (eq. 9): (w - mean) / deviation, both of the layer 
 decays as they do: 0.02 and 0.1 against 0.04 in the authors' CIFAR code.
 
 Here the parameter is `step` = alpha / the largest integer level M; a gradient factor of 1 / M^2 makes alpha move as the
-paper's. Differs: outputs are multiplied by the deviation, so that they keep the weights' size; batch norm after the
-layer undoes that, in the forward pass and in every gradient. Mean and deviation are kept from the last training step,
-so that the grid is fixed in eval mode. Weights beyond alpha have no gradient at any width (the authors' CIFAR code
-passes it at all widths, their ImageNet code at 2 bits). alpha starts where the squared error is least among 32
-fractions of the largest magnitude, in steps of 2^(1/8), rather than at 3.0 (weights) and 8.0 or 6.0 (activations),
-which presume a batch norm before; `alpha` sets a start, for weights in units of the deviation.
+paper's.
+
+Differs: outputs are multiplied by the deviation, so that they keep the weights' size; batch norm after the layer undoes
+that, in the forward pass and in every gradient. Mean and deviation are kept from the last training step, so that the
+grid is fixed in eval mode. Weights beyond alpha have no gradient at any width (the authors' CIFAR code passes it at all
+widths, their ImageNet code at 2 bits). alpha starts where the squared error is least among 32 fractions of the largest
+magnitude, in steps of 2^(1/8), rather than at 3.0 (weights) and 8.0 or 6.0 (activations), which presume a batch norm
+before; `alpha` sets a start, for weights in units of the deviation.
 """
 
 from typing import ClassVar
