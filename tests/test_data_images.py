@@ -1,0 +1,181 @@
+"""Folders of images: decoding, crops that any number of workers repeats, broken images, and other colour modes."""
+
+import os
+import shutil
+import signal
+from collections import deque
+from contextlib import closing
+from itertools import repeat
+from multiprocessing import active_children
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trainers.data.decode import Request, decode, middle, random_box
+from trainers.data.image_folder import ImageFolder, load_image_folder
+
+SIZE = 32
+
+
+def gradient(width: int, height: int, red: int) -> Image.Image:
+    """Return an image whose green grows to the right and whose blue grows downwards."""
+    pixels = np.full((height, width, 3), red, np.uint8)
+    pixels[..., 1] = np.linspace(0, 255, width)
+    pixels[..., 2] = np.linspace(0, 255, height)[:, None]
+    return Image.fromarray(pixels)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes, six images to train on and three to test; nothing may be changed in it."""
+    root = tmp_path_factory.mktemp("images")
+    for part, count in (("train", 3), ("val", 2)):
+        for red, name in ((40, "cat"), (200, "dog")):
+            (root / part / name).mkdir(parents=True)
+            for i in range(count if name == "cat" else count - (part == "val")):
+                gradient(90 + 10 * i, 70, red).save(root / part / name / f"{i}.JPEG", quality=95)
+    (root / "train" / "dog" / "readme.txt").write_text("no image")
+    return root
+
+
+def every(folder: ImageFolder, seed: int = 0, epoch: int = 1) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
+    batches = [np.array([4, 0, 2]), np.array([5, 1, 3])]
+    return [pixels for pixels, _ in folder.train_batches(batches, seed, epoch)]
+
+
+def test_classes_and_labels_follow_the_folders(images: Path) -> None:
+    folder = load_image_folder(images, SIZE, workers=0)
+    assert (folder.class_names, folder.classes, folder.image_shape) == (("cat", "dog"), 2, (3, SIZE, SIZE))
+    assert folder.train_labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert [path.name for path in folder.test_paths] == ["0.JPEG", "1.JPEG", "0.JPEG"]
+    got = list(folder.test_batches(2))
+    assert [labels.tolist() for _, labels in got] == [[0, 0], [1]]
+    assert [pixels.shape for pixels, _ in got] == [(2, 3, SIZE, SIZE), (1, 3, SIZE, SIZE)]
+    reds = [int(pixels[:, 0].mean().round()) for pixels, _ in got]
+    np.testing.assert_allclose(reds, [40, 200], atol=2)  # JPEG's own error
+
+
+def test_the_middle_is_that_of_resize_and_centre_crop(images: Path) -> None:
+    request = Request(images / "val" / "cat" / "1.JPEG", 0)
+    pixels = decode(request, 224).astype(int)
+    with Image.open(request.path) as image:
+        usual = image.resize((round(256 * 100 / 70), 256), Image.Resampling.BILINEAR)
+    left, upper = (usual.width - 224) // 2, (usual.height - 224) // 2
+    expected = np.asarray(usual.crop((left, upper, left + 224, upper + 224))).astype(int)
+    assert np.abs(pixels - expected).max() <= 2  # both round to whole pixels, once and twice
+
+
+def test_crops_depend_on_seed_epoch_and_image_only(images: Path) -> None:
+    serial = every(load_image_folder(images, SIZE, workers=0))
+    parallel = every(load_image_folder(images, SIZE, workers=2))
+    for one, other in zip(serial, parallel, strict=True):
+        np.testing.assert_array_equal(one, other)
+    alone = next(load_image_folder(images, SIZE, workers=0).train_batches([np.array([2])], 0, 1))[0]
+    np.testing.assert_array_equal(alone[0], serial[0][2])
+    for seed, epoch in ((1, 1), (0, 2)):
+        assert not np.array_equal(every(load_image_folder(images, SIZE, workers=0), seed, epoch)[0], serial[0])
+
+
+def test_crops_are_inside_and_of_the_usual_areas_and_ratios() -> None:
+    boxes = [random_box(400, 300, np.random.default_rng(seed)) for seed in range(500)]
+    for left, upper, right, lower in boxes:
+        assert 0 <= left < right <= 400
+        assert 0 <= upper < lower <= 300
+    areas = np.array([(r - x) * (b - y) / 120_000 for x, y, r, b in boxes])
+    ratios = np.array([(r - x) / (b - y) for x, y, r, b in boxes])
+    assert 0.075 < areas.min() < 0.12
+    assert 0.9 < areas.max() <= 1
+    assert 0.74 < ratios.min() < 0.8
+    assert 1.27 < ratios.max() < 1.35
+    assert random_box(1000, 10, np.random.default_rng(0)) == (493, 0, 506, 10)  # nothing fits: ratio 4/3, in the middle
+    assert middle(512, 256) == (144, 16, 368, 240)
+
+
+def test_half_of_the_training_images_are_mirrored(images: Path) -> None:
+    path = images / "train" / "cat" / "0.JPEG"
+    slopes = [np.diff(decode(Request(path, 0, (0, 1, i)), 8).astype(int)[..., 1], axis=1).mean() for i in range(60)]
+    assert 15 <= sum(slope < 0 for slope in slopes) <= 45
+
+
+def test_large_jpegs_are_decoded_small(tmp_path: Path) -> None:
+    gradient(1600, 1200, 99).save(tmp_path / "large.jpg", quality=95)
+    gradient(1600, 1200, 99).save(tmp_path / "large.png")
+    small, exact = (decode(Request(tmp_path / name, 0), SIZE).astype(int) for name in ("large.jpg", "large.png"))
+    assert np.abs(small - exact).max() <= 6  # a step of the gradient at 1/8 of the size, and JPEG's own error
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "P", "RGBA", "1"])
+def test_other_colour_modes_become_rgb(mode: str, tmp_path: Path) -> None:
+    path = tmp_path / ("image.jpg" if mode in ("L", "CMYK") else "image.png")
+    gradient(64, 64, 128).convert(mode).save(path)
+    pixels = decode(Request(path, 0), 16)
+    assert pixels.shape == (16, 16, 3)
+    assert mode not in ("L", "1") or np.array_equal(pixels[..., 0], pixels[..., 1])
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text"])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_does_not_decode_is_named_or_skipped(
+    damage: str, workers: int, images: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(images, tmp_path / "copy")
+    path = tmp_path / "copy" / "train" / "cat" / "1.JPEG"
+    content = path.read_bytes()
+    path.write_bytes({"truncated": content[: len(content) // 2], "empty": b"", "text": b"no image"}[damage])
+    folder = load_image_folder(tmp_path / "copy", SIZE, workers)
+    with pytest.raises(ValueError, match=r"train/cat/1\.JPEG does not decode: "):
+        every(folder)
+    tolerant = load_image_folder(tmp_path / "copy", SIZE, workers, skip_broken=True)
+    got = list(tolerant.train_batches([np.array([0, 1, 2]), np.array([3, 4])], 0, 1))
+    assert [labels.tolist() for _, labels in got] == [[0, 0], [1, 1]]
+    np.testing.assert_array_equal(got[0][0][1], every(load_image_folder(images, SIZE, 0))[0][2])
+    assert tolerant.broken == {path}
+
+
+def test_folders_that_are_not_whole_are_refused(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="imagefolder is read from disk: give the folder that holds train and val"):
+        load_image_folder(None)
+    with pytest.raises(FileNotFoundError, match="train is missing: it holds a folder of images for each class"):
+        load_image_folder(tmp_path)
+    shutil.copytree(images, tmp_path / "copy")
+    (tmp_path / "copy" / "val" / "cow").mkdir()
+    with pytest.raises(ValueError, match=r"class 'cow' of .*copy has no training images"):
+        load_image_folder(tmp_path / "copy")
+    (tmp_path / "copy" / "train" / "cow").mkdir()
+    with pytest.raises(ValueError, match=r"class 'cow' of .*copy has no training images"):
+        load_image_folder(tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy" / "val")
+    with pytest.raises(FileNotFoundError, match="val is missing"):
+        load_image_folder(tmp_path / "copy")
+
+
+def test_the_hash_sees_names_and_sizes(images: Path, tmp_path: Path) -> None:
+    first = load_image_folder(images).sha256
+    shutil.copytree(images, tmp_path / "copy")
+    assert load_image_folder(tmp_path / "copy").sha256 == first
+    path = tmp_path / "copy" / "val" / "cat" / "0.JPEG"
+    path.rename(path.with_name("9.JPEG"))
+    renamed = load_image_folder(tmp_path / "copy").sha256
+    path.with_name("9.JPEG").write_bytes(path.with_name("9.JPEG").read_bytes() + b"\0")
+    assert len({first, renamed, load_image_folder(tmp_path / "copy").sha256}) == 3
+
+
+def test_a_stream_may_end_early(images: Path) -> None:
+    folder = load_image_folder(images, 224, workers=2)
+    before = set(active_children())
+    with closing(folder.train_batches([np.arange(6)] * 40, 0, 1)) as stream:
+        next(stream)
+    assert set(active_children()) <= before
+
+
+def test_a_worker_that_dies_is_reported(images: Path) -> None:
+    folder = load_image_folder(images, SIZE, workers=1)
+    before = set(active_children())
+    stream = folder.train_batches(repeat(np.arange(6)), 0, 1)
+    next(stream)
+    for worker in set(active_children()) - before:
+        os.kill(worker.pid or 0, signal.SIGKILL)
+    with pytest.raises(ChildProcessError, match="a worker process was killed"):
+        deque(stream, maxlen=0)
