@@ -146,8 +146,10 @@ class DaqQuantizer(Quantizer):
     def forward(self, x: Tensor) -> Tensor:
         """Return the nearest levels of the range."""
         step, offset = self.input_grid()
-        ratio = (normalized(x) - offset) / step if self.signed else x / step
         ends = (self.format.min_level, self.format.max_level)
+        if not self.signed:  # beyond the range nothing changes, but the quotient stays finite
+            x = x.clamp(-step.detach(), (ends[1] + 1) * step.detach())
+        ratio = (normalized(x) - offset) / step if self.signed else x / step
         level: Tensor = AssignByDistance.apply(  # type: ignore[no-untyped-call]
             ratio, self.nearest(ratio), ends, 2.0 if self.signed else 1.0, self.sigma, self.temperature
         )
@@ -155,9 +157,11 @@ class DaqQuantizer(Quantizer):
 
 
 def normalized(x: Tensor) -> Tensor:
-    """Return `x` less its mean over its standard deviation, both constants for the gradient."""
+    """Return `x` less its mean over its standard deviation (1 if that is 0), both constants for the gradient."""
     values = x.detach().double()
-    return (x - values.mean().to(x.dtype)) / positive(values.std(correction=0)).to(x.dtype)
+    deviation = values.std(correction=0)
+    divisor = torch.where(deviation > 0, positive(deviation), torch.ones_like(deviation))
+    return (x - values.mean().to(x.dtype)) / divisor.to(x.dtype)
 
 
 class AssignByDistance(Function):
