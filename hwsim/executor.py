@@ -127,7 +127,7 @@ def worker_pool(workers: int, threads: int | None = None) -> Iterator[ProcessPoo
     try:
         yield pool
     except BrokenProcessPool as error:
-        raise ChildProcessError("a worker process was killed; run again to continue, with fewer workers") from error
+        raise ChildProcessError("a worker process was killed; run again, with fewer workers") from error
     except (KeyboardInterrupt, GeneratorExit):
         for process in {*active_children()} - others:
             process.terminate()

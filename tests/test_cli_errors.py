@@ -115,7 +115,10 @@ def test_interrupted_train_says_how_to_continue(tmp_path: Path, monkeypatch: pyt
         result = run(*command)
     assert result.exit_code == 130
     assert result.stdout == ""
-    assert result.stderr.splitlines()[-1] == "hwsim: error: interrupted; run the same command again to continue"
+    assert (
+        result.stderr.splitlines()[-1]
+        == "hwsim: error: interrupted; what was saved is kept: run the same command again"
+    )
     assert run(*command).exit_code == 0
 
 

@@ -153,6 +153,7 @@ def test_files_of_every_kind_hold_the_same_table(tmp_path: Path) -> None:
         ("t.h", "const int8_t t[2][2] = {{1, 2}, {128, 4}};", "declared width, int8_t: got 128 in row 1, column 0"),
         ("t.h", "uint16_t t[4] = {1, 2, 3, -1};", "declared width, uint16_t: got -1 in row 1, column 1"),
         ("t.h", "int t;", "no numbers between braces"),
+        ("t.h", "int a[2][2] = {{1, 2}, {3, 4}}; int b[2][2] = {{1, 2}, {3, 4}};", "holds more than one array"),
         ("t.npy", "1", "does not hold a product table"),
         ("t.c", "{{1, 2}, {3}}", "does not hold a product table"),
     ],
@@ -173,8 +174,17 @@ def test_a_function_of_a_file_gives_the_products(tmp_path: Path) -> None:
     file.write_text("def floor(w, a):\n    return (w * a) >> 1\n\ndef half(w, a):\n    return w * a / 2\n")
     table = named_table(f"{file}:floor", Uniform(2), Uniform(3, signed=False))
     assert (table.label, table.multiply([3, 2], [5, 7]).tolist()) == ("floor", [-3, -7])
-    with pytest.raises(ValueError, match=r"holds integers, got 0\.5 in row 1, column 1"):
+    with pytest.raises(ValueError, match=r"mine\.py: half\(0, 0\) must return an integer, got 0\.0"):
         named_table(f"{file}:half", Uniform(2), Uniform(3, signed=False))
+    file.write_text("def crash(w, a):\n    return w // a\n\ndef one(w):\n    return w\n")
+    with pytest.raises(ValueError, match=r"crash\(0, 0\) fails: ZeroDivisionError: "):
+        named_table(f"{file}:crash", Uniform(2), Uniform(2))
+    with pytest.raises(ValueError, match=r"one\(0, 0\) fails: TypeError: "):
+        named_table(f"{file}:one", Uniform(2), Uniform(2))
+    file.write_text("def (")
+    with pytest.raises(ValueError, match=r"mine\.py does not run: SyntaxError: "):
+        named_table(f"{file}:floor", Uniform(2), Uniform(2))
+    file.write_text("def floor(w, a):\n    return (w * a) >> 1\n")
     with pytest.raises(ValueError, match=r"unknown function of .*mine.py 'flor'; did you mean 'floor'"):
         named_table(f"{file}:flor", Uniform(2), Uniform(2))
     with pytest.raises(FileNotFoundError, match="no Python file at"):

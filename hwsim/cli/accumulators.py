@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def accumulators(
-    network_file: Annotated[Path, typer.Argument(help="A network that `hwsim train` or `hwsim demo` wrote.")],
+    network_file: Annotated[
+        Path, typer.Argument(metavar="NETWORK_FILE", help="A network that `hwsim train` or `hwsim demo` wrote.")
+    ],
     data: Annotated[
         str | None, typer.Option(help="Data set whose test images are used: digits, cifar10, strokes.")
     ] = None,

@@ -20,7 +20,7 @@ class Commands(TyperGroup):
         except (ValueError, OSError) as error:
             fail(str(error))
         except KeyboardInterrupt:
-            fail("interrupted; run the same command again to continue", code=130)
+            fail("interrupted; what was saved is kept: run the same command again", code=130)
 
 
 def fail(message: str, code: int = 2) -> NoReturn:

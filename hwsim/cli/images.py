@@ -101,6 +101,8 @@ def load_npy(path: Path, kinds: str) -> "NDArray[Any]":
 
     try:
         array: NDArray[Any] = np.atleast_1d(open_memmap(path, mode="r"))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"no .npy file at {path}") from error
     except ValueError as error:
         raise ValueError(f"{path} is not a .npy file of numbers: {error}") from error
     if array.dtype.kind not in kinds:

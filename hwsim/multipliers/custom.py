@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from operator import index
 from typing import Any, ClassVar
 
 import numpy as np
@@ -90,10 +91,10 @@ class TableMultiplier(Multiplier):
         """Return the multiplier whose products are function(weight level, activation level), both Python integers.
 
         Raises:
-            ValueError: as `from_table`, of what the function returns.
+            ValueError: the function fails or returns no integer; or as `from_table`.
         """
         rows, columns = weight.integer_levels.tolist(), activation.integer_levels.tolist()
-        table = [[function(w, a) for a in columns] for w in rows]
+        table = [[_product(function, w, a, label) for a in columns] for w in rows]
         return cls.from_table(table, weight, activation, 0.0, label)
 
     @property
@@ -204,3 +205,16 @@ def error_statistics(multiplier: Multiplier) -> ErrorStatistics:
     return ErrorStatistics(
         float(distance.mean()), float(distance.max()), float(error.mean()), relative, float((distance > 0).mean())
     )
+
+
+def _product(function: Callable[[int, int], int], weight: int, activation: int, label: str) -> int:
+    """Return the function's product as an integer."""
+    call = f"{label}({weight}, {activation})"
+    try:
+        product = function(weight, activation)
+    except Exception as error:
+        raise ValueError(f"{call} fails: {type(error).__name__}: {error}") from error
+    try:
+        return index(product)
+    except TypeError:
+        raise ValueError(f"{call} must return an integer, got {product!r}") from None

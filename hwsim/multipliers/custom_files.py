@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.format import read_array
 
 from hwsim.arithmetic import IntArray
 from hwsim.errors import unknown_name
@@ -102,14 +103,22 @@ def _function_table(file: Path, name: str, weight: IntegerFormat, activation: In
     """Return the products of a function of a Python file, which is run for it."""
     if not file.is_file():
         raise FileNotFoundError(f"no Python file at {file}")
-    functions = {key: value for key, value in runpy.run_path(str(file)).items() if callable(value)}
+    try:
+        found = runpy.run_path(str(file))
+    except Exception as error:
+        raise ValueError(f"{file} does not run: {type(error).__name__}: {error}") from error
+    functions = {key: value for key, value in found.items() if callable(value)}
     if name not in functions:
         raise unknown_name(f"function of {file}", name, functions)
-    return TableMultiplier.from_function(functions[name], weight, activation).table()
+    try:
+        return TableMultiplier.from_function(functions[name], weight, activation, label=name).table()
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
 
 
 def _read_npy(file: Path) -> IntArray:
-    return np.asarray(np.load(file, allow_pickle=False))
+    with file.open("rb") as content:
+        return np.asarray(read_array(content, allow_pickle=False))
 
 
 def _read_csv(file: Path) -> IntArray:
@@ -123,6 +132,8 @@ def _read_header(file: Path) -> IntArray:
     if first < 0 or last < first:
         raise ValueError("there are no numbers between braces")
     body = text[first + 1 : last]
+    if "=" in body or ";" in body:
+        raise ValueError("it holds more than one array; keep the one that is the table")
     table = _table_of([row.replace(",", " ").split() for row in re.findall(r"\{([^{}]*)\}", body) or [body]])
     side = round(table.size**0.5)
     if len(table) == 1 and side * side == table.size:
