@@ -16,7 +16,7 @@ from hwsim.multipliers import LAYOUTS
 from hwsim.network_file import load_network, save_network
 from hwsim.output import OUTPUTS
 from trainers import data
-from trainers.data import DATASETS, load_dataset
+from trainers.data import DATASETS, IMAGE_FOLDER, load_dataset
 from trainers.data.dataset import Dataset
 from trainers.models import MODELS
 from trainers.quantizers import ALIASES, QUANTIZERS
@@ -212,7 +212,7 @@ def test_help_of_every_command_shows_an_example() -> None:
 def test_help_names_all_that_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     train = re.sub(r"[\s│]+", " ", run("train", "--help").stdout)
-    assert f"Data set: {', '.join(DATASETS)}." in train
+    assert f"Data set: {', '.join((*DATASETS, IMAGE_FOLDER))}." in train
     networks = train.partition("Network: ")[2].partition(" (")[0].split(", ")
     assert set(networks) >= set(MODELS)
     serving = [name for name, method in QUANTIZERS.items() if "weights" in method.roles]

@@ -1,5 +1,6 @@
 """Folders of images: decoding, crops that any number of workers repeats, broken images, and other colour modes."""
 
+import json
 import os
 import shutil
 import signal
@@ -11,10 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import error, run
 from PIL import Image
 
+from trainers.config import TrainConfig
 from trainers.data.decode import Request, decode, middle, random_box
 from trainers.data.image_folder import ImageFolder, load_image_folder
+from trainers.quantizers_only import in_memory, training_data
 
 SIZE = 32
 
@@ -179,3 +183,23 @@ def test_a_worker_that_dies_is_reported(images: Path) -> None:
         os.kill(worker.pid or 0, signal.SIGKILL)
     with pytest.raises(ChildProcessError, match="a worker process was killed"):
         deque(stream, maxlen=0)
+
+
+def test_a_network_trains_on_a_folder(images: Path, tmp_path: Path) -> None:
+    shutil.copytree(images, tmp_path / "copy")
+    (tmp_path / "copy" / "train" / "cat" / "1.JPEG").write_bytes(b"no image")
+    command = ["train", "--data", "imagefolder", "--data-dir", tmp_path / "copy", "--model", "mobilenetv2"]
+    command += ["--weights", "float", "--epochs", "1", "--batch-size", "3", "--out", tmp_path / "runs"]
+    assert "train/cat/1.JPEG does not decode" in error(*command)
+    shutil.rmtree(tmp_path / "runs")
+    assert run(*command, "--skip-broken").exit_code == 0
+    record = json.loads((tmp_path / "runs" / "imagefolder-mobilenetv2-float-s0" / "record.json").read_text())
+    assert record["skipped_images"] == {"count": 1, "names": ["train/cat/1.JPEG"]}
+    assert record["counts"]["test_images"] == 3
+    assert record["data_sha256"] == load_image_folder(tmp_path / "copy").sha256
+
+
+def test_quantizers_do_not_learn_alone_on_a_folder(images: Path) -> None:
+    config = TrainConfig(weights="uniform", quantizers_only=True, data="imagefolder", data_dir=str(images), init="x")
+    with pytest.raises(ValueError, match="images in memory only, those of imagefolder stay on disk"):
+        in_memory(training_data(config))

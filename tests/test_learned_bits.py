@@ -12,7 +12,7 @@ from hwsim.network_file import load_network
 from hwsim.workload import Workload
 from trainers.budget import Budget, layer_macs, parse_budget
 from trainers.config import TrainConfig
-from trainers.data import Dataset, load_dataset
+from trainers.data import Data, load_dataset
 from trainers.layers import quant_layers
 from trainers.learned_bits import BudgetObjective, learned_widths
 from trainers.model_file import load_model
@@ -40,7 +40,7 @@ class Loss:
         """Return a quarter."""
         return torch.tensor(0.25), x
 
-    def measure(self, dataset: Dataset) -> dict[str, float]:
+    def measure(self, dataset: Data) -> dict[str, float]:
         """Return a number that has to be kept."""
         return {"other": 1.0}
 

@@ -18,6 +18,7 @@ from trainers import loop
 from trainers.bwrf import BwrfConfig
 from trainers.checkpoint import HEADER, State
 from trainers.config import TrainConfig
+from trainers.evaluate import evaluation_batches
 from trainers.model_file import load_model, read_tensors, write_tensors
 from trainers.record import TrainedRun, finish
 from trainers.run_folder import locked, read_json
@@ -248,5 +249,5 @@ def test_saved_model_loads_without_data(undisturbed: dict[str, Any]) -> None:
     quantized = load_model(folder / QUANTIZED.run_id / "model.safetensors").eval()
     assert not hasattr(float_model.get_submodule("conv1"), "weight_quantizer")
     reused = run(QUANTIZED, folder)
-    x = torch.from_numpy(reused.dataset.test_images)
+    x, _ = next(evaluation_batches(reused.dataset))
     assert torch.equal(quantized(x), reused.model(x))

@@ -29,8 +29,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainers.data import Dataset
-from trainers.evaluate import EVALUATION_BATCH, as_inputs, evaluating
+from trainers.data import Data
+from trainers.evaluate import evaluating, evaluation_batches
 from trainers.stages import cut, stage_names
 
 
@@ -115,7 +115,7 @@ class BlockReplacement:
         )
 
     @torch.no_grad()
-    def measure(self, dataset: Dataset) -> dict[str, float]:
+    def measure(self, dataset: Data) -> dict[str, float]:
         """Return how the mixed networks and the features do on the test images, by the stages' names.
 
         `mixed_accuracy/<stage>`: share of images that the network classifies correctly that has low precision up to
@@ -125,7 +125,7 @@ class BlockReplacement:
         correct = torch.zeros(len(self.names) - 1, dtype=torch.float64)
         cosine = torch.zeros(len(self.names), dtype=torch.float64)
         with evaluating(self.model):
-            for x, labels in _batches(dataset):
+            for x, labels in evaluation_batches(dataset):
                 flow = self.flow(x)
                 answers = flow.mixed.argmax(1).reshape(-1, len(x))
                 correct += (answers == labels).sum(1)
@@ -151,10 +151,3 @@ def _chain(stages: Sequence[nn.Module], x: Tensor) -> Iterator[Tensor]:
     for stage in stages:
         x = stage(x)
         yield x
-
-
-def _batches(dataset: Dataset) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the test images as network inputs, and their labels."""
-    images, labels = torch.from_numpy(dataset.test_images), torch.from_numpy(dataset.test_labels)
-    for some, answers in zip(*(torch.split(values, EVALUATION_BATCH) for values in (images, labels)), strict=True):
-        yield as_inputs(some, dataset), answers

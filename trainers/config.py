@@ -33,6 +33,7 @@ class TrainConfig:
     study: str = "runs"  #: Which group of runs this one belongs to.
     data: str = "digits"  #: Data set.
     data_dir: str | None = None  #: Folder of the data set's files, if it has any.
+    skip_broken: bool = False  #: Leave out images of a folder that do not decode; the record names them.
     model: str = "digits_resnet"  #: Network.
     model_options: Mapping[str, Any] = field(default_factory=dict)  #: Arguments of the network, such as widths.
     weights: str = FLOAT  #: Method for weights: uniform, pot, post, or float for a network that is not quantized.

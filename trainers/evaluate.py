@@ -6,13 +6,13 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from trainers.data import Dataset
+from trainers.data import Data
 from trainers.data.dataset import Images, per_channel
 
 EVALUATION_BATCH = 500
 
 
-def as_inputs(images: Tensor, dataset: Dataset) -> Tensor:
+def as_inputs(images: Tensor, dataset: Data) -> Tensor:
     """Return a batch of the data set's images as network inputs, float32: bit for bit `Dataset.normalized`."""
     unit = images.float() / 255 if images.dtype == torch.uint8 else images
     mean, std = (torch.from_numpy(per_channel(values)) for values in (dataset.mean, dataset.std))
@@ -20,7 +20,7 @@ def as_inputs(images: Tensor, dataset: Dataset) -> Tensor:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, dataset: Dataset, images: Images) -> Tensor:
+def predict(model: nn.Module, dataset: Data, images: Images) -> Tensor:
     """Return the class with the largest logit for each of the data set's raw images, int64; the first wins a tie.
 
     The model runs in eval mode and is left in the mode it had.
@@ -41,7 +41,16 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
-def count_correct(model: nn.Module, dataset: Dataset) -> int:
+def count_correct(model: nn.Module, dataset: Data) -> int:
     """Return how many test images the model classifies correctly."""
-    predictions = predict(model, dataset, dataset.test_images)
-    return int((predictions.numpy() == dataset.test_labels).sum())
+    correct = 0
+    with torch.no_grad(), evaluating(model):
+        for x, labels in evaluation_batches(dataset):
+            correct += int((model(x).argmax(1) == labels).sum())
+    return correct
+
+
+def evaluation_batches(dataset: Data) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the test images as network inputs, batch by batch, and their labels, int64."""
+    for images, labels in dataset.test_batches(EVALUATION_BATCH):
+        yield as_inputs(torch.from_numpy(images), dataset), torch.from_numpy(labels)

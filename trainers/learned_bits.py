@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainers.budget import Budget
-from trainers.data import Dataset
+from trainers.data import Data
 from trainers.layers import quant_layers
 from trainers.objective import Objective
 from trainers.quantizers import Quantizer
@@ -56,7 +56,7 @@ class BudgetObjective:
         cost = self._cost() / unit
         return WEIGHT * functional.smooth_l1_loss(cost, torch.full_like(cost, self.budget.limit / unit))
 
-    def measure(self, dataset: Dataset) -> dict[str, float]:
+    def measure(self, dataset: Data) -> dict[str, float]:
         """Return the average of the rounded bits and the bit operations, besides what the objective measures."""
         return {**self.objective.measure(dataset), **learned_cost(self.model, self.macs)}
 

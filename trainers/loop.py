@@ -14,7 +14,7 @@ from trainers.budget import layer_macs, parse_budget
 from trainers.bwrf import BlockReplacement
 from trainers.checkpoint import Checkpoints, State
 from trainers.config import TrainConfig
-from trainers.data import Dataset
+from trainers.data import Data
 from trainers.diagnosis import bad_state, first_not_finite
 from trainers.evaluate import as_inputs, count_correct
 from trainers.hardware import as_trained, table_hashes
@@ -99,7 +99,7 @@ def starting_weights(config: TrainConfig, run_dir: Path) -> Path | None:
     return None
 
 
-def starting_model(config: TrainConfig, dataset: Dataset, init: Path | None) -> tuple[nn.Module, dict[str, int]]:
+def starting_model(config: TrainConfig, dataset: Data, init: Path | None) -> tuple[nn.Module, dict[str, int]]:
     """Return the network before its first step, and the float network's right answers if it was trained before."""
     if init and config.progressive:
         return continued_model(config, dataset, init)
@@ -112,7 +112,7 @@ def starting_model(config: TrainConfig, dataset: Dataset, init: Path | None) -> 
     return model.train(), correct
 
 
-def continued_model(config: TrainConfig, dataset: Dataset, init: Path) -> tuple[nn.Module, dict[str, int]]:
+def continued_model(config: TrainConfig, dataset: Data, init: Path) -> tuple[nn.Module, dict[str, int]]:
     """Return what `starting_model` does, of a progressive run; the float network's answers are those of its record."""
     previous = load_previous(init, config)
     model = float_network(config, None)
@@ -132,10 +132,11 @@ def float_network(config: TrainConfig, init: Path | None) -> nn.Module:
     return model
 
 
-def calibration_batch(config: TrainConfig, dataset: Dataset) -> Tensor:
+def calibration_batch(config: TrainConfig, dataset: Data) -> Tensor:
     """Return the training images that the scales start from, as network inputs."""
-    order = epoch_order(config.seed, 0, len(dataset.train_labels))
-    return as_inputs(torch.from_numpy(dataset.train_images)[order[: config.calibration_images]], dataset)
+    order = epoch_order(config.seed, 0, len(dataset.train_labels))[: config.calibration_images]
+    images, _ = next(dataset.train_batches([order.numpy()], config.seed, 0))
+    return as_inputs(torch.from_numpy(images), dataset)
 
 
 def make_objective(config: TrainConfig, model: nn.Module, init: Path | None) -> Objective:
@@ -155,7 +156,7 @@ def make_objective(config: TrainConfig, model: nn.Module, init: Path | None) -> 
     return BlockReplacement(model, float_network(config, init), config.bwrf)
 
 
-def within_budget(config: TrainConfig, model: nn.Module, objective: Objective, dataset: Dataset) -> Objective:
+def within_budget(config: TrainConfig, model: nn.Module, objective: Objective, dataset: Data) -> Objective:
     """Return the objective, with the term of a budget of bits if the run has one.
 
     Raises:
@@ -175,7 +176,7 @@ def new_state(config: TrainConfig, model: nn.Module, objective: Objective, image
     return State(model, objective, optimizer, losses, correct)
 
 
-def run_epoch(state: State, config: TrainConfig, dataset: Dataset, checkpoints: Checkpoints) -> None:
+def run_epoch(state: State, config: TrainConfig, dataset: Data, checkpoints: Checkpoints) -> None:
     """Train for what is left of one epoch.
 
     Raises:
@@ -185,18 +186,18 @@ def run_epoch(state: State, config: TrainConfig, dataset: Dataset, checkpoints: 
     for module in state.model.modules():
         if isinstance(module, Quantizer):
             module.begin_epoch(state.epoch - 1, config.epochs)
-    images, labels = torch.from_numpy(dataset.train_images), torch.from_numpy(dataset.train_labels)
-    batches = torch.split(epoch_order(config.seed, state.epoch, len(labels)), config.batch_size)
-    while state.step < len(batches):
-        chosen = batches[state.step]
+    order = epoch_order(config.seed, state.epoch, len(dataset.train_labels))
+    batches = [places.numpy() for places in torch.split(order, config.batch_size)]
+    for batch in dataset.train_batches(batches[state.step :], config.seed, state.epoch):
+        images, labels = map(torch.from_numpy, batch)
         generator = seed_step(config.seed, state.epoch, state.step)
-        x = as_inputs(AUGMENTATIONS[config.augment](images[chosen], generator), dataset)
+        x = as_inputs(AUGMENTATIONS[config.augment](images, generator), dataset)
         set_learning_rate(state.optimizer, learning_rate(config, state.epoch, state.step, len(batches)))
         if state.step == 0:
-            estimate_deltas(state.model, x, labels[chosen])
+            estimate_deltas(state.model, x, labels)
             set_mode(state.model, config.quantizers_only)
         try:
-            train_step(state, x, labels[chosen])
+            train_step(state, x, labels)
             if checkpoints.due() or state.step == len(batches):
                 check_state(state)
         except FloatingPointError as error:
@@ -242,7 +243,7 @@ def check_state(state: State) -> None:
         raise FloatingPointError(f"{name} is not finite after step {state.step} of epoch {state.epoch}")
 
 
-def close_epoch(state: State, config: TrainConfig, dataset: Dataset) -> None:
+def close_epoch(state: State, config: TrainConfig, dataset: Data) -> None:
     """Add the epoch to the curves and move on to the next.
 
     Losses and accuracies are means over images, the training ones over the epoch's steps as they were taken; the

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainers.data import Dataset
+from trainers.data import Data
 
 
 class Objective(Protocol):
@@ -15,7 +15,7 @@ class Objective(Protocol):
     def __call__(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss of a batch of network inputs and int64 labels, a scalar, and the trained network's logits."""
 
-    def measure(self, dataset: Dataset) -> dict[str, float]:
+    def measure(self, dataset: Data) -> dict[str, float]:
         """Return what the row of an epoch gets besides the usual."""
 
 
@@ -36,7 +36,7 @@ class Distillation:
         found = functional.log_softmax(logits, dim=1)
         return functional.kl_div(found, target, reduction="batchmean", log_target=True), logits
 
-    def measure(self, dataset: Dataset) -> dict[str, float]:
+    def measure(self, dataset: Data) -> dict[str, float]:
         """Return nothing."""
         return {}
 
@@ -52,6 +52,6 @@ class TaskObjective:
         logits = self.model(x)
         return functional.cross_entropy(logits, labels), logits
 
-    def measure(self, dataset: Dataset) -> dict[str, float]:
+    def measure(self, dataset: Data) -> dict[str, float]:
         """Return nothing."""
         return {}

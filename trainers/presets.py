@@ -26,6 +26,10 @@ PRESETS: dict[str, tuple[TrainConfig, TrainConfig]] = {
     "mnist": (replace(GREY[0], data="mnist"), replace(GREY[1], data="mnist")),
     "fashion_mnist": (replace(GREY[0], data="fashion_mnist"), replace(GREY[1], data="fashion_mnist")),
     "cifar10": CIFAR,
+    "imagefolder": (
+        TrainConfig(data="imagefolder", model="resnet18", epochs=90, batch_size=256, lr=0.1),
+        TrainConfig(data="imagefolder", model="resnet18", epochs=30, batch_size=256, lr=0.01, weights="uniform"),
+    ),
     "cifar100": (
         replace(CIFAR[0], data="cifar100", model_options={"classes": 100}),
         replace(CIFAR[1], data="cifar100", model_options={"classes": 100}),
@@ -36,5 +40,5 @@ PRESETS: dict[str, tuple[TrainConfig, TrainConfig]] = {
 def float_recipe(config: TrainConfig) -> TrainConfig:
     """Return the float run that a quantized run starts from: the preset with this run's data, model and seed."""
     recipe = PRESETS[config.data][0]
-    shared = ("study", "data_dir", "model", "model_options", "seed", "threads", "checkpoint_seconds")
+    shared = ("study", "data_dir", "model", "model_options", "skip_broken", "seed", "threads", "checkpoint_seconds")
     return replace(recipe, **{name: getattr(config, name) for name in shared})

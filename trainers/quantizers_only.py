@@ -12,12 +12,12 @@ from dataclasses import replace
 from torch import nn
 
 from trainers.config import TrainConfig
-from trainers.data import Dataset, load_dataset
+from trainers.data import Data, Dataset, load_dataset, open_data
 from trainers.evaluate import predict
 from trainers.quantizers import Quantizer
 
 
-def training_data(config: TrainConfig) -> Dataset:
+def training_data(config: TrainConfig) -> Data:
     """Return the task's data set; its training part is that of `calibration_data`, if a run names such.
 
     Images are normalised as the task's are: that is what the weights know.
@@ -26,7 +26,7 @@ def training_data(config: TrainConfig) -> Dataset:
         ValueError: the images of the two have different shapes, or a data set is unknown or not complete.
         FileNotFoundError: a file of a data set is missing.
     """
-    task = load_dataset(config.data, config.data_dir)
+    task = open_data(config.data, config.data_dir, config.skip_broken)
     if config.calibration_data is None:
         return task
     other = load_dataset(config.calibration_data, config.calibration_dir)
@@ -35,12 +35,28 @@ def training_data(config: TrainConfig) -> Dataset:
             f"images of {other.name} have shape {other.image_shape}, those of {task.name} {task.image_shape}: "
             "quantizers cannot learn on them"
         )
-    return replace(task, train_images=other.train_images, train_labels=other.train_labels)
+    return replace(in_memory(task), train_images=other.train_images, train_labels=other.train_labels)
 
 
-def answered(dataset: Dataset, teacher: nn.Module) -> Dataset:
-    """Return the data set with the teacher's answers as the labels of its training images."""
+def answered(data: Data, teacher: nn.Module) -> Dataset:
+    """Return the data set with the teacher's answers as the labels of its training images.
+
+    Raises:
+        ValueError: the images are not in memory.
+    """
+    dataset = in_memory(data)
     return replace(dataset, train_labels=predict(teacher, dataset, dataset.train_images).numpy())
+
+
+def in_memory(data: Data) -> Dataset:
+    """Return a data set whose images are in memory.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if not isinstance(data, Dataset):
+        raise ValueError(f"quantizers learn alone on images in memory only, those of {data.name} stay on disk")
+    return data
 
 
 def freeze_weights(model: nn.Module) -> None:

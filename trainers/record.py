@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from trainers.config import TrainConfig
-from trainers.data import Dataset
+from trainers.data import Data, ImageFolder
 from trainers.run_folder import CHECKPOINT, RECORD, locked, write_json
 
 SCHEMA = 1
@@ -25,13 +25,13 @@ class TrainedRun:
     config: TrainConfig
     run_dir: Path
     model: nn.Module = field(repr=False)
-    dataset: Dataset
+    dataset: Data
     record: dict[str, Any] = field(repr=False)
     is_finished: bool  #: Whether the record is on disk; if not, `finish` writes it.
 
 
 def make_record(
-    config: TrainConfig, dataset: Dataset, correct: dict[str, int], curves: list[dict[str, float]], seconds: float
+    config: TrainConfig, dataset: Data, correct: dict[str, int], curves: list[dict[str, float]], seconds: float
 ) -> dict[str, Any]:
     """Return the record of a trained network; `correct` counts right answers on the test images, by kind of network.
 
@@ -46,6 +46,7 @@ def make_record(
         "seed": config.seed,
         "versions": versions(),
         "data_sha256": dataset.sha256,
+        **skipped(dataset),
         "curves": curves,
         "accuracy": {kind: count / images for kind, count in correct.items()},
         "counts": {"test_images": images, **{f"{kind}_correct": count for kind, count in correct.items()}},
@@ -55,6 +56,12 @@ def make_record(
             "wall_s": seconds,
         },
     }
+
+
+def skipped(dataset: Data) -> dict[str, Any]:
+    """Return the entry for a folder's images that did not decode: how many, and their names; nothing if all did."""
+    broken = dataset.broken_names if isinstance(dataset, ImageFolder) else []
+    return {"skipped_images": {"count": len(broken), "names": broken}} if broken else {}
 
 
 def finish(run: TrainedRun, extra: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from hwsim.executor import worker_pool
 from hwsim.network import Network
 from hwsim.network_file import save_network
 from trainers.config import TrainConfig
-from trainers.data import load_dataset
-from trainers.evaluate import as_inputs
+from trainers.data import open_data
+from trainers.evaluate import evaluation_batches
 from trainers.export import export, layer_multiplier
 from trainers.hardware import as_trained, export_config
 from trainers.layers import quant_layers
@@ -86,7 +86,7 @@ def check_fits(config: TrainConfig) -> None:
         ValueError: it does not; or the data set is not known or not complete.
         FileNotFoundError: a file of the data set is missing.
     """
-    dataset = load_dataset(config.data, config.data_dir)
+    dataset = open_data(config.data, config.data_dir)
     try:
         with torch.no_grad():
             outputs = float_model(config).eval()(torch.zeros(1, *dataset.image_shape))
@@ -115,9 +115,9 @@ def export_run(run: TrainedRun) -> Network:
 
 def check_run(run: TrainedRun, network: Network) -> ExportCheck:
     """Check export's promises on all test images."""
-    images = as_inputs(torch.from_numpy(run.dataset.test_images), run.dataset)
+    images, labels = (torch.cat(values) for values in zip(*evaluation_batches(run.dataset), strict=True))
     with as_trained(run.model, run.config):
-        return check_export(run.model, network, images, torch.from_numpy(run.dataset.test_labels))
+        return check_export(run.model, network, images, labels)
 
 
 def float_cost(run: TrainedRun) -> CostTable:

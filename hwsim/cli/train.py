@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 
 def train(
     data: Annotated[
-        str, typer.Option(help="Data set: digits, mnist, fashion_mnist, cifar10, cifar100, strokes.")
+        str, typer.Option(help="Data set: digits, mnist, fashion_mnist, cifar10, cifar100, strokes, imagefolder.")
     ] = "digits",
     data_dir: Annotated[str | None, typer.Option(help="Folder of the data set's files, if it has any.")] = None,
+    skip_broken: Annotated[
+        bool,
+        typer.Option("--skip-broken", help="Leave out images that do not decode; the record names them."),
+    ] = False,
     model: Annotated[
         str | None,
         typer.Option(
@@ -123,6 +127,7 @@ def train(
     from trainers.study import check_design
 
     given: dict[str, Any] = {"data": data, "data_dir": data_dir, "model": model, "seed": seed, "study": study}
+    given["skip_broken"] = skip_broken
     given |= {"weights": weights, "activations": activations, "bits": bits, "act_bits": act_bits}
     given |= {"budget": budget, "overrides": _overrides(overrides)}
     given |= {"exponents": exponents, "extended": extended, "fraction_bits": fraction_bits, "layout": layout}

@@ -7,10 +7,14 @@ from hwsim.errors import unknown_name
 from trainers.data.cifar import load_cifar10, load_cifar100
 from trainers.data.dataset import Dataset
 from trainers.data.digits import load_digits
+from trainers.data.image_folder import ImageFolder, load_image_folder
 from trainers.data.mnist import load_fashion_mnist, load_mnist
 from trainers.data.strokes import load_strokes
 
-__all__ = ["DATASETS", "Dataset", "load_dataset"]
+__all__ = ["DATASETS", "IMAGE_FOLDER", "Data", "Dataset", "ImageFolder", "load_dataset", "open_data"]
+
+Data = Dataset | ImageFolder  #: What can be trained on.
+IMAGE_FOLDER = "imagefolder"
 
 DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
     "digits": load_digits,
@@ -33,3 +37,18 @@ def load_dataset(name: str, data_dir: str | Path | None = None) -> Dataset:
     if name not in DATASETS:
         raise unknown_name("data set", name, DATASETS)
     return DATASETS[name](Path(data_dir) if data_dir else None)
+
+
+def open_data(name: str, data_dir: str | Path | None = None, skip_broken: bool = False) -> Data:
+    """Return the data set `name`, or the folder of images `data_dir` if the name is "imagefolder".
+
+    skip_broken: leave out a folder's images that do not decode, rather than raise an error when one is met.
+
+    Raises:
+        ValueError, FileNotFoundError: as `load_dataset` and `load_image_folder`.
+    """
+    if name == IMAGE_FOLDER:
+        return load_image_folder(Path(data_dir) if data_dir else None, skip_broken=skip_broken)
+    if name not in DATASETS:
+        raise unknown_name("data set", name, (*DATASETS, IMAGE_FOLDER))
+    return load_dataset(name, data_dir)

@@ -1,6 +1,7 @@
 """The type every data set is loaded into."""
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -43,6 +44,18 @@ class Dataset:
             digest.update(f"{array.shape}{array.dtype.str}".encode())
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
+
+    def train_batches(
+        self, batches: Iterable[npt.NDArray[np.int64]], seed: int, epoch: int
+    ) -> Iterator[tuple[Images, npt.NDArray[np.int64]]]:
+        """Yield the raw training images at each batch's places, and their labels; seed and epoch are not used."""
+        yield from ((self.train_images[places], self.train_labels[places]) for places in batches)
+
+    def test_batches(self, size: int) -> Iterator[tuple[Images, npt.NDArray[np.int64]]]:
+        """Yield all raw test images in order, `size` at a time, and their labels."""
+        for start in range(0, len(self.test_labels), size):
+            chosen = slice(start, start + size)
+            yield self.test_images[chosen], self.test_labels[chosen]
 
     def normalized(self, images: Images) -> npt.NDArray[np.float32]:
         """Return `images` as a network sees them, float32: pixels as 0..1, then `(x - mean) / std` per channel.

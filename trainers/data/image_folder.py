@@ -65,6 +65,11 @@ class ImageFolder:
             digest.update(f"{path.relative_to(self.root).as_posix()}\0{path.stat().st_size}\n".encode())
         return digest.hexdigest()
 
+    @property
+    def broken_names(self) -> list[str]:
+        """Names of the images left out so far, relative to the folder, sorted."""
+        return sorted(path.relative_to(self.root).as_posix() for path in self.broken)
+
     def train_batches(self, batches: Iterable[Places], seed: int, epoch: int) -> Generator[Batch, None, None]:
         """Yield the training images at each batch's places, uint8[N, 3, size, size], and their labels.
 
