@@ -1,8 +1,4 @@
-"""The text of docs/methods.md: what the registry and the docstrings say of every method, and the digits' results.
-
-A method's docstring has a fixed structure: "NAME: summary.", paragraphs with the equations and their source, and one
-paragraph that begins with "Differs:".
-"""
+"""The text of docs/methods.md: what the registry and the docstrings say of every method, and the digits' results."""
 
 import csv
 import math
@@ -10,23 +6,19 @@ import re
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
-from inspect import cleandoc, getmodule
-from itertools import pairwise
 from pathlib import Path
 
-import torch
 from methods_notes import NOTES
 
 from hwsim.files import atomic_write
 from hwsim.output import render
-from trainers.quantizers import QUANTIZERS, ROLES, Quantizer, make_quantizer
+from trainers.method_facts import CHANNELS, SHOWN_BITS, MethodFacts, all_facts, docstring, methods, paragraphs
+from trainers.quantizers import QUANTIZERS, ROLES
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "methods_digits.csv"
 PAGE = HERE.parent / "docs" / "methods.md"
 BITS = (2, 3, 4)
-CHANNELS = 16  #: Input and output channels of the layer whose parameters are counted.
-SHOWN_BITS = 3  #: Width at which all levels are listed.
 SHARED = r"`trainers\.quantizers\.(\w+)`"  #: How a docstring names another module of the package.
 
 Result = Mapping[str, str]
@@ -57,80 +49,27 @@ its paper's own. The float network reaches {baseline}. An accuracy of 95 % on so
 """
 
 
-def methods(role: str) -> list[str]:
-    """Return the methods for a role."""
-    return [name for name, method in QUANTIZERS.items() if role in method.roles]
-
-
-def docstring(name: str) -> list[str]:
-    """Return the paragraphs of a method's module."""
-    return paragraphs(getmodule(QUANTIZERS[name]))
-
-
-def paragraphs(module: object) -> list[str]:
-    """Return the paragraphs of a module's docstring."""
-    return cleandoc(module.__doc__ or "").split("\n\n")
-
-
-def source(name: str) -> str:
-    """Return a link to a method's source: the first article that its docstring names.
-
-    Raises:
-        ValueError: it names none.
-    """
-    found = re.search(r"arXiv:(\d{4}\.\d{5})", "\n".join(docstring(name)))
-    if found is None:
-        raise ValueError(f"the docstring of {name} names no article as arXiv:NUMBER")
-    return f"[{found[0]}](https://arxiv.org/abs/{found[1]})"
-
-
-def make(name: str, role: str, bits: int) -> Quantizer | None:
-    """Return a quantizer as it is before calibration; None where the method does not define the bits."""
-    sizes = {"channels": CHANNELS} if role == "weights" else {"in_channels": CHANNELS}
-    with torch.random.fork_rng(devices=[]):
-        try:
-            return make_quantizer(name, role, bits, signed=role == "weights", **sizes)
-        except ValueError:
-            return None
-
-
-def parameters(quantizer: Quantizer) -> str:
-    """Return how many numbers of each kind are learned, such as "step 1, adapter 73"."""
-    counts: dict[str, int] = {}
-    for name, value in quantizer.named_parameters():
-        kind = name.partition(".")[0]
-        counts[kind] = counts.get(kind, 0) + value.numel()
-    return ", ".join(f"{kind} {count}" for kind, count in counts.items()) or "none"
-
-
-def level_text(quantizer: Quantizer) -> str:
-    """Return the levels of a quantizer: their range if they are consecutive integers, else all of them."""
-    levels = sorted(float(level) for level in quantizer.format.levels[quantizer.format.codes])
-    if all(high - low == 1 for low, high in pairwise(levels)):
-        return f"{levels[0]:g} .. {levels[-1]:g}"
-    return ", ".join(f"{level:.4g}" for level in levels)
+def link(source: str) -> str:
+    """Return a link to an article, given as arXiv:NUMBER."""
+    return f"[{source}](https://arxiv.org/abs/{source.partition(':')[2]})"
 
 
 def overview_rows() -> list[dict[str, str]]:
     """Return what the registry knows of every method in each of its roles."""
-    return [overview_row(name, role) for role in ROLES for name in methods(role)]
+    return [overview_row(facts) for facts in all_facts()]
 
 
-def overview_row(name: str, role: str) -> dict[str, str]:
+def overview_row(facts: MethodFacts) -> dict[str, str]:
     """Return a row of the overview."""
-    made = {bits: make(name, role, bits) for bits in range(1, 9)}
-    defined = [bits for bits, quantizer in made.items() if quantizer]
-    is_range = defined == list(range(defined[0], defined[-1] + 1))
-    shown = made[SHOWN_BITS]
     return {
-        "method": f"[{name}](#{name})",
-        "quantizes": role,
-        "bits": f"{defined[0]} to {defined[-1]}" if is_range else ", ".join(map(str, defined)),
-        "format": shown.format.name if shown else "",
-        "levels at 2, 3, 4 bits": ", ".join(str(q.format.count) if q else "none" for q in map(made.get, BITS)),
-        f"levels at {SHOWN_BITS} bits": level_text(shown) if shown else "",
-        "learned parameters": parameters(shown) if shown else "",
-        "source": source(name),
+        "method": f"[{facts.method}](#{facts.method})",
+        "quantizes": facts.role,
+        "bits": facts.bits,
+        "format": facts.format,
+        "levels at 2, 3, 4 bits": facts.level_counts,
+        f"levels at {SHOWN_BITS} bits": facts.levels,
+        "learned parameters": facts.parameters,
+        "source": link(facts.source),
     }
 
 

@@ -29,6 +29,7 @@ TABLES = {
     "formats": "formats --bits 1,3,8",
     "multipliers": "multipliers --bits 3,8",
     "parts": "multipliers --bits 3 --parts",
+    "methods": "methods --role weights",
     "simulate": "simulate NETWORK",
     "simulated layers": "simulate NETWORK --layers",
     "cost": "cost NETWORK",

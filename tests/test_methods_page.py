@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from trainers import method_facts
 from trainers.quantizers import QUANTIZERS, ROLES
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -50,11 +51,11 @@ def test_the_page_is_current(page: Any) -> None:
 
 
 @pytest.mark.parametrize("name", QUANTIZERS)
-def test_docstrings_have_the_structure_that_the_page_needs(page: Any, name: str) -> None:
-    first, *rest = page.docstring(name)
+def test_docstrings_have_the_structure_that_the_page_needs(name: str) -> None:
+    first, *rest = method_facts.docstring(name)
     assert re.fullmatch(r"[^:]+: .*\.", first), "the first line is 'NAME: summary.'"
     assert sum(text.startswith("Differs:") for text in rest) == 1, "one paragraph says what differs from the paper"
-    assert page.source(name).startswith("[arXiv:")
+    assert method_facts.source(name).startswith("arXiv:")
 
 
 def test_every_link_within_the_page_leads_to_a_section(page: Any) -> None:
@@ -74,14 +75,17 @@ def test_every_method_has_a_row_in_each_of_its_roles(page: Any) -> None:
 
 
 def test_levels_and_parameters_are_those_of_the_objects(page: Any) -> None:
-    post = page.overview_row("post", "weights")
-    assert post["levels at 2, 3, 4 bits"] == "3, 7, 15"
-    assert post["levels at 3 bits"] == "-1, -0.7071, -0.5, 0, 0.5, 0.7071, 1"
-    assert (post["bits"], post["learned parameters"]) == ("2 to 7", "step 16")
-    asq = page.overview_row("asq", "activations")
-    assert asq["learned parameters"] == "step 1, adapter 73"  # 16 * 4 + 4 + 4 + 1
-    assert asq["levels at 3 bits"] == "0 .. 7"
-    assert page.overview_row("sawb", "weights")["bits"] == "2, 3, 4, 5, 8"
+    post = method_facts.facts_of("post", "weights")
+    assert post.level_counts == "3, 7, 15"
+    assert post.levels == "-1, -0.7071, -0.5, 0, 0.5, 0.7071, 1"
+    assert (post.bits, post.parameters, post.options) == ("2 to 7", "step 16", "exponents, extended")
+    asq = method_facts.facts_of("asq", "activations")
+    assert asq.parameters == "step 1, adapter 73"  # 16 * 4 + 4 + 4 + 1
+    assert asq.levels == "0 .. 7"
+    assert method_facts.facts_of("sawb", "weights").bits == "2, 3, 4, 5, 8"
+    row = page.overview_row(post)
+    assert (row["method"], row["bits"], row["levels at 3 bits"]) == ("[post](#post)", post.bits, post.levels)
+    assert row["source"] == "[arXiv:2504.17263](https://arxiv.org/abs/2504.17263)"
 
 
 def test_accuracies_are_means_over_seeds(page: Any) -> None:

@@ -10,6 +10,7 @@ from hwsim.cli.cost import bops, cost, storage
 from hwsim.cli.demo import demo
 from hwsim.cli.errors import Commands
 from hwsim.cli.figure import figure
+from hwsim.cli.methods import methods
 from hwsim.cli.overhead import overhead, tables
 from hwsim.cli.report import report
 from hwsim.cli.simulate import simulate
@@ -27,7 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS = (
-    *(demo, formats, multipliers, train, allocate, simulate, worker, accumulators, report, figure),
+    *(demo, formats, multipliers, methods, train, allocate, simulate, worker, accumulators, report, figure),
     *(workload, cost, bops, storage, overhead, tables, accelerator),
 )
 for command in COMMANDS:

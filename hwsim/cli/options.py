@@ -1,7 +1,8 @@
 """Options that several commands share, and how their texts become values."""
 
+import json
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -56,6 +57,24 @@ def parse_ranges(text: str, low: int, high: int, option: str = "--bits") -> list
         if ends[0] > ends[1] or len(set(widths)) < len(widths):
             raise ValueError(f"{option} takes rising ranges of different widths, got {entry!r} in {text!r}")
     return widths
+
+
+def parse_settings(entries: list[str] | None, option: str) -> dict[str, Any]:
+    """Return the values of a repeatable name=value option; a value is JSON, such as 0.5 or [1, 2], or else a word.
+
+    Raises:
+        ValueError: an entry is not name=value, or a name stands twice.
+    """
+    settings: dict[str, Any] = {}
+    for entry in entries or []:
+        name, separator, text = entry.partition("=")
+        if not separator or not name or name in settings:
+            raise ValueError(f"{option} takes NAME=VALUE with different names, got {entry!r}")
+        try:
+            settings[name] = json.loads(text)
+        except json.JSONDecodeError:
+            settings[name] = text
+    return settings
 
 
 def parse_width(text: str, low: int = 1, high: int = 16, option: str = "--bits") -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwsim.cli.designs import FirstLastOption
-from hwsim.cli.options import FormatOption, Output, parse_bits, parse_names, parse_width
+from hwsim.cli.options import FormatOption, Output, parse_bits, parse_names, parse_settings, parse_width
 from hwsim.cli.progress import Advance, progress
 
 if TYPE_CHECKING:
@@ -47,6 +47,13 @@ def train(
             "nipq."
         ),
     ] = "lsq",
+    weight_option: Annotated[
+        list[str] | None,
+        typer.Option(help="Option of the weights' method, as hwsim methods lists.", metavar="NAME=VALUE"),
+    ] = None,
+    activation_option: Annotated[
+        list[str] | None, typer.Option(help="Option of the activations' method.", metavar="NAME=VALUE")
+    ] = None,
     bits: Annotated[int, typer.Option(help="Bits of a weight.")] = 4,
     act_bits: Annotated[int | None, typer.Option(help="Bits of an activation (default: as a weight).")] = None,
     first_last: FirstLastOption = None,
@@ -129,6 +136,8 @@ def train(
     given: dict[str, Any] = {"data": data, "data_dir": data_dir, "model": model, "seed": seed, "study": study}
     given["skip_broken"] = skip_broken
     given |= {"weights": weights, "activations": activations, "bits": bits, "act_bits": act_bits}
+    given["weight_options"] = parse_settings(weight_option, "--weight-option") or None
+    given["activation_options"] = parse_settings(activation_option, "--activation-option") or None
     given |= {"budget": budget, "overrides": _overrides(overrides)}
     given |= {"exponents": exponents, "extended": extended, "fraction_bits": fraction_bits, "layout": layout}
     given |= {"multiplier": tuple(multiplier) if multiplier else None}
