@@ -196,7 +196,7 @@ def test_labels(labels: np.ndarray, message: str, tiny_network: Path, tmp_path: 
 
 def test_files_that_are_no_arrays(tiny_network: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
-    assert "No such file" in error("simulate", tiny_network, "--images", path)
+    assert f"no .npy file at {path}" in error("simulate", tiny_network, "--images", path)
     np.savez(tmp_path / "x.npz", IMAGES)
     contents = (b"", b"hello", (tmp_path / "x.npz").read_bytes())
     for content in contents:

@@ -6,7 +6,6 @@ datapath, a sum of products stands for sum * s_a * s_w * u, so its rescaling is 
 """
 
 import math
-import operator
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from hwsim.nodes import (
     Add,
     AvgPool,
     Clip,
+    Concat,
     Conv,
     Encode,
     Flatten,
@@ -43,6 +43,7 @@ from trainers.export_adapter import adapter_node, adaptive_quantize, adaptive_re
 from trainers.export_codes import encode_node, integer_format
 from trainers.export_config import DEFAULT_EXPORT, ExportConfig
 from trainers.folding import FloatArray, folded, to_numpy
+from trainers.functional_glue import as_module, is_concatenation, is_sum
 from trainers.geometry import padding_of, pair
 from trainers.graph import trace
 from trainers.layers import QuantConv2d, QuantLayer, QuantLinear
@@ -89,11 +90,21 @@ class Program:
         elif step.op == "output":
             self._check_output(step)
         else:
-            inputs = tuple(self._tensor_of(step, source) for source in (*step.args, *step.kwargs.values()))
-            self.tensors[step] = self._add_call(step, inputs)
+            self.tensors[step] = self._add_call(step)
 
-    def _add_call(self, step: fx.Node, inputs: tuple[str, ...]) -> str:
-        return self.emit(Add(step.name, inputs)) if step.target is operator.add else self._add_module(step, inputs)
+    def _add_call(self, step: fx.Node) -> str:
+        if step.op == "call_module" or is_sum(step):
+            inputs = tuple(self._tensor_of(step, source) for source in (*step.args, *step.kwargs.values()))
+            return self.emit(Add(step.name, inputs)) if is_sum(step) else self._add_module(step, inputs)
+        if is_concatenation(step):
+            parts = step.args[0]
+            assert isinstance(parts, list | tuple)
+            return self.emit(Concat(step.name, tuple(self._tensor_of(step, part) for part in parts)))
+        module, tensor = as_module(step), self._tensor_of(step, step.args[0])
+        for place, part in enumerate(module if isinstance(module, nn.Sequential) else [module]):
+            assert part is not None  # trace() refuses other steps
+            tensor = self._convert(f"{step.name}.{place}" if place else step.name, part, (tensor,))
+        return tensor
 
     def _check_output(self, step: fx.Node) -> None:
         result = step.args[0]
@@ -120,9 +131,12 @@ class Program:
             if not self._is_folded(step):
                 raise ValueError(f"batch norm {name!r} must follow a quantized layer that nothing else reads")
             return inputs[0]
+        return self._convert(self._unused(name), module, inputs)
+
+    def _convert(self, name: str, module: nn.Module, inputs: tuple[str, ...]) -> str:
         for kind, convert in CONVERTERS.items():
             if isinstance(module, kind):
-                return convert(self, self._unused(name), module, inputs)
+                return convert(self, name, module, inputs)
         raise ValueError(f"module {name!r} ({type(module).__name__}) has no integer form")
 
     def _unused(self, name: str) -> str:
@@ -279,6 +293,7 @@ CONVERTERS: dict[type[nn.Module], Callable[..., str]] = {
     nn.Flatten: _flatten,
     nn.Identity: _skip,
     nn.Dropout: _skip,
+    nn.Dropout2d: _skip,
     nn.MaxPool2d: _max_pool,
     nn.AvgPool2d: _average_pool,
     nn.AdaptiveAvgPool2d: _global_pool,

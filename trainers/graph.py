@@ -1,11 +1,9 @@
 """A network as a short program: which modules run, in which order, on what."""
 
-import operator
-from collections.abc import Callable
-from typing import Any
-
 from torch import fx, nn
+from torch.nn.utils.parametrize import is_parametrized
 
+from trainers.functional_glue import as_module, is_concatenation, is_sum
 from trainers.layers import QuantConv2d, QuantLinear
 from trainers.models.residual import ZeroPadShortcut
 
@@ -18,6 +16,7 @@ GLUE = (
     nn.AvgPool2d,
     nn.BatchNorm2d,
     nn.Dropout,
+    nn.Dropout2d,
     nn.Flatten,
     nn.Identity,
     nn.MaxPool2d,
@@ -26,21 +25,17 @@ GLUE = (
     ZeroPadShortcut,
 )
 
-#: Functions that stand between those layers.
-FUNCTIONS: tuple[Callable[..., Any], ...] = (operator.add,)
-
 
 class ModuleTracer(fx.Tracer):
     """Traces a network down to the modules that are understood as a whole."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Return whether the tracer stops at this module."""
-        known = isinstance(m, (*WEIGHTED, *GLUE, QuantConv2d, QuantLinear))
-        return known or super().is_leaf_module(m, module_qualified_name)
+        return is_known(m) or super().is_leaf_module(m, module_qualified_name)
 
 
 def trace(model: nn.Module) -> fx.Graph:
-    """Return the network's graph; its leaves are convolutions, linear layers, `GLUE` and `FUNCTIONS`.
+    """Return the network's graph; its leaves are convolutions, linear layers, `GLUE` and `functional_glue`.
 
     Raises:
         ValueError: the network's path depends on its data, or a step is none of those; the message names it.
@@ -78,13 +73,24 @@ def _check(node: fx.Node, modules: dict[str, nn.Module]) -> None:
         return
     if node.op == "call_module":
         _check_module(str(node.target), modules[str(node.target)])
-    elif node.op != "call_function" or node.target not in FUNCTIONS:
+    elif not (is_sum(node) or is_concatenation(node)) and as_module(node) is None:
         raise ValueError(f"cannot handle the step {node.name!r} ({node.op} {node.target}): use a module or +")
 
 
+def is_known(module: nn.Module) -> bool:
+    """Return whether a module computes what its class stands for: subclasses with a `forward` of their own do not."""
+    kinds = (QuantConv2d, QuantLinear, *WEIGHTED, *GLUE)
+    kind = next((kind for kind in kinds if isinstance(module, kind)), None)
+    return kind is not None and type(module).forward is kind.forward
+
+
 def _check_module(name: str, module: nn.Module) -> None:
-    if not isinstance(module, (*WEIGHTED, *GLUE)):
+    if not is_known(module):
         known = ", ".join(cls.__name__ for cls in (*WEIGHTED, *GLUE))
         raise ValueError(f"cannot handle module {name!r} ({type(module).__name__}); known are {known}")
+    if is_parametrized(module):
+        raise ValueError(f"{name!r} has a parametrization, such as weight_norm; remove it before quantizing")
+    if module._forward_hooks or module._forward_pre_hooks:
+        raise ValueError(f"{name!r} has forward hooks, which would be lost; remove them before quantizing")
     if isinstance(module, nn.Conv2d) and module.padding_mode != "zeros":
         raise ValueError(f"padding_mode must be 'zeros', {name!r} has {module.padding_mode!r}")

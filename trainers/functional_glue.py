@@ -1,0 +1,79 @@
+"""Functions and methods that stand between layers, read as the modules that do the same."""
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.nn import functional
+
+SUMS = (operator.add, operator.iadd, torch.add)
+CONCATENATIONS = (torch.cat, torch.concat, torch.concatenate)
+
+
+def is_sum(step: fx.Node) -> bool:
+    """Return whether a step adds two tensors, without a factor."""
+    is_function = step.op == "call_function" and step.target in SUMS
+    is_method = step.op == "call_method" and step.target == "add"
+    return (is_function or is_method) and not step.kwargs
+
+
+def is_concatenation(step: fx.Node) -> bool:
+    """Return whether a step joins tensors along their channels."""
+    dim = step.args[1] if len(step.args) > 1 else step.kwargs.get("dim", 0)
+    return step.op == "call_function" and step.target in CONCATENATIONS and bool(dim == 1)
+
+
+def as_module(step: fx.Node) -> nn.Module | None:
+    """Return the module that computes what a function's or method's step does, or None if none is known.
+
+    The constants among the step's arguments are the module's; its only tensor comes first.
+    """
+    build = BUILDERS.get(step.target)
+    constants = (*step.args[1:], *step.kwargs.values())
+    if build is None or any(isinstance(value, fx.Node) for value in constants):
+        return None
+    try:
+        return build(*step.args[1:], **step.kwargs)
+    except (TypeError, ValueError):
+        return None
+
+
+def _relu(inplace: bool = False) -> nn.Module:
+    return nn.ReLU()
+
+
+def _relu6(inplace: bool = False) -> nn.Module:
+    return nn.ReLU6()
+
+
+def _dropout(p: float = 0.5, training: bool = True, inplace: bool = False) -> nn.Module:
+    return nn.Dropout(p)
+
+
+def _flatten(start_dim: int = 0, end_dim: int = -1) -> nn.Module:
+    return nn.Flatten(start_dim, end_dim)
+
+
+def _mean(dim: Any, keepdim: bool = False) -> nn.Module:
+    if sorted(d % 4 for d in dim) != [2, 3]:
+        raise ValueError(f"a mean over height and width is known, got dimensions {dim}")
+    return nn.AdaptiveAvgPool2d(1) if keepdim else nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+BUILDERS: Mapping[Any, Callable[..., nn.Module]] = {
+    functional.relu: _relu,
+    torch.relu: _relu,
+    "relu": _relu,
+    "relu_": _relu,
+    functional.relu6: _relu6,
+    functional.dropout: _dropout,
+    torch.flatten: _flatten,
+    "flatten": _flatten,
+    torch.mean: _mean,
+    "mean": _mean,
+    functional.max_pool2d: nn.MaxPool2d,
+    functional.avg_pool2d: nn.AvgPool2d,
+    functional.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
+}
