@@ -102,7 +102,7 @@ def test_outputs_are_codes_times_scale_bit_for_bit(case: Case) -> None:
     assert_law(quantizer, around.repeat(shapes[0][0] * CHANNELS, 1)[: 6 * CHANNELS].reshape(6, CHANNELS, -1, 1))
 
 
-@every_case
+@usual_widths_first
 def test_codes_fit_the_bits_and_nan_is_refused(case: Case) -> None:
     quantizer = case.started(case.data(*SHAPES[0])).eval()
     codes = quantizer.codes(case.data(*SHAPES[0], seed=1) * 10)
@@ -113,7 +113,7 @@ def test_codes_fit_the_bits_and_nan_is_refused(case: Case) -> None:
         quantizer.codes(torch.full(SHAPES[0], math.nan))
 
 
-@every_case
+@usual_widths_first
 def test_outputs_and_gradients_stay_finite(case: Case) -> None:
     for kind, number in EXTREMES.items():
         value = torch.full(SHAPES[0], number)
@@ -148,7 +148,7 @@ def test_one_batch_can_be_overfitted(case: Case) -> None:
     assert min(losses[-10:]) < 0.8 * losses[0]  # of INQ's weights half are frozen
 
 
-@every_case
+@usual_widths_first
 def test_state_survives_a_file_and_outputs_are_repeatable(case: Case) -> None:
     x = case.data(*SHAPES[0])
     source, target = case.started(x), case.build()
@@ -162,7 +162,7 @@ def test_state_survives_a_file_and_outputs_are_repeatable(case: Case) -> None:
     assert torch.equal(source.codes(x), target.codes(x))
 
 
-@every_case
+@usual_widths_first
 def test_float64_inputs_are_quantized_rightly(case: Case) -> None:
     x = case.data(*SHAPES[0])
     quantizer = case.started(x).eval()
