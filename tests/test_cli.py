@@ -174,6 +174,8 @@ def test_train_writes_its_files_and_prints_one_row(tmp_path: Path) -> None:
     assert (record["study"], record["seed"], record["config"]["epochs"]) == ("s", 3, 1)
     assert "pot-w3a4-s3: 1/1 epochs, loss " in result.stderr
     assert "predictions agree with the fake-quantized model" in result.stderr
+    assert "Layers as quantized" in result.stderr
+    assert "8-bit uniform, 256 levels" in " ".join(result.stderr.split())
     again = run(*command, "--format", "json")
     assert again.stdout == result.stdout
     assert again.stderr == f"{folder.name}: finished before, reused from {folder}\n"

@@ -173,6 +173,7 @@ def _run(config: "TrainConfig", out: Path) -> Mapping[str, Any]:
     if was_finished:
         print(f"{config.run_id}: finished before, reused from {folder}", file=sys.stderr)
     for check in checks:
+        _print_layers(folder)
         _print_promises(check)
     return record
 
@@ -240,6 +241,20 @@ def with_float_run(config: "TrainConfig", out: Path) -> "TrainConfig":
     before = float_recipe(config)
     _run(before, out)
     return replace(config, init=before.run_id)
+
+
+def _print_layers(folder: Path) -> None:
+    """Print what was quantized and how, on stderr."""
+    import sys
+    from dataclasses import asdict
+
+    from hwsim.output import write
+    from trainers.model_file import load_model
+    from trainers.quantize import describe
+    from trainers.run_folder import QUANTIZED_WEIGHTS
+
+    rows = [asdict(layer) for layer in describe(load_model(folder / QUANTIZED_WEIGHTS))]
+    write(rows, "table", title="Layers as quantized", stream=sys.stderr)
 
 
 def _print_promises(check: "ExportCheck") -> None:
