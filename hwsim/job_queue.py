@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from hwsim.executor import Function, Item, ItemError, error_text, item_name
-from hwsim.files import atomic_write
+from hwsim.files import read_json, write_json
 from hwsim.tasks import find_task, task_name
 
 MAX_CLAIMS = 3  #: A job that was claimed so often, and never finished, is given up.
@@ -72,7 +72,7 @@ class JobQueue:
             for claim in self._claims(job):
                 claim.unlink(missing_ok=True)
         if not self._path("jobs", job).exists():
-            _write(self._path("jobs", job), content)
+            write_json(self._path("jobs", job), content)
         return job
 
     def work(self, until_empty: bool = False, on_job: Callable[[str], None] | None = None) -> None:
@@ -99,7 +99,7 @@ class JobQueue:
                 try:
                     with _renewed(claim, self.heartbeat_s):
                         if not self._path("results", job).exists():
-                            _write(self._path("results", job), self._outcome(job))
+                            write_json(self._path("results", job), self._outcome(job))
                 finally:
                     claim.unlink(missing_ok=True)
                 return job
@@ -107,7 +107,7 @@ class JobQueue:
 
     def _outcome(self, job: str) -> dict[str, Any]:
         try:
-            content = _read(self._path("jobs", job))
+            content = read_json(self._path("jobs", job))
             if content["hwsim"] != version("hwsim"):
                 raise ValueError(f"the job is of hwsim {content['hwsim']}, this worker is {version('hwsim')}")
             item = {**content["item"], "folder": str(self.folder)}
@@ -121,7 +121,7 @@ class JobQueue:
         if claims and not self._is_stale(claims[-1]):
             return None
         if len(claims) == MAX_CLAIMS:
-            _write(self._path("results", job), {"error": f"claimed {MAX_CLAIMS} times, and never finished"})
+            write_json(self._path("results", job), {"error": f"claimed {MAX_CLAIMS} times, and never finished"})
             return None
         claim = self.folder / "claims" / f"{job}.{len(claims)}"
         try:
@@ -146,7 +146,7 @@ class JobQueue:
 
     def _result(self, job: str) -> dict[str, Any] | None:
         path = self._path("results", job)
-        return _read(path) if path.exists() else None
+        return read_json(path) if path.exists() else None
 
     def _path(self, kind: str, job: str) -> Path:
         return self.folder / kind / f"{job}.json"
@@ -169,18 +169,3 @@ def _renewed(claim: Path, heartbeat_s: float) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, sort_keys=True, allow_nan=False), encoding="utf-8")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a JSON object, got {type(content).__name__}")
-    return content

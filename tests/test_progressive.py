@@ -10,6 +10,7 @@ import torch
 from command import run as command
 from torch import nn
 
+from hwsim.files import read_json
 from trainers import loop, study
 from trainers.checkpoint import State
 from trainers.config import TrainConfig
@@ -20,7 +21,6 @@ from trainers.progressive import progressive_runs
 from trainers.quantizers.apot import ApotQuantizer
 from trainers.quantizers.qil import QilQuantizer
 from trainers.record import finish
-from trainers.run_folder import read_json
 
 FLOAT = TrainConfig(study="test", epochs=2, batch_size=256)
 QIL = replace(FLOAT, weights="qil", activations="qil", bits=3, progressive=(8, 4), init=FLOAT.run_id)

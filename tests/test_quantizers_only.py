@@ -11,6 +11,7 @@ import torch
 from command import error
 from torch import Tensor, nn
 
+from hwsim.files import read_json
 from trainers import data, loop
 from trainers.checkpoint import State
 from trainers.config import TrainConfig
@@ -21,7 +22,6 @@ from trainers.objective import Distillation
 from trainers.progressive import plain_state
 from trainers.quantizers_only import training_data
 from trainers.record import TrainedRun, finish
-from trainers.run_folder import read_json
 
 FLOAT = TrainConfig(study="test", epochs=8, batch_size=128)
 ALONE = replace(

@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 
 from hwsim.cli import app
 from hwsim.executor import worker_pool
+from hwsim.files import read_json
 from hwsim.network_file import load_network
 from trainers import loop, study
 from trainers.config import TrainConfig
 from trainers.promises import ExportCheck
-from trainers.run_folder import read_json
 from trainers.study import check_design, run_design, run_study
 
 FLOAT = TrainConfig(study="test", epochs=2, batch_size=512)

@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from hwsim.files import read_json
 from trainers import loop
 from trainers.bwrf import BwrfConfig
 from trainers.checkpoint import HEADER, State
@@ -21,7 +22,7 @@ from trainers.config import TrainConfig
 from trainers.evaluate import evaluation_batches
 from trainers.model_file import load_model, read_tensors, write_tensors
 from trainers.record import TrainedRun, finish
-from trainers.run_folder import locked, read_json
+from trainers.run_folder import locked
 
 SHORT = TrainConfig(study="test", epochs=3, batch_size=256)
 QUANTIZED = replace(SHORT, weights="post", bits=3, init=SHORT.run_id)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from hwsim.files import read_json
 from trainers.augment import crop_flip, unchanged
 from trainers.config import TrainConfig
 from trainers.data import load_dataset
@@ -17,7 +18,7 @@ from trainers.model_file import load_model, read_tensors, save_model, write_tens
 from trainers.models import make_model
 from trainers.optimizer import make_optimizer, set_learning_rate
 from trainers.quantize import QuantizationConfig, quantize
-from trainers.run_folder import CHECKPOINT, CONFIG, claim, read_json
+from trainers.run_folder import CHECKPOINT, CONFIG, claim
 from trainers.schedule import SCHEDULES
 from trainers.seeding import epoch_order, reproducible, seed_step, stream
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from hwsim.files import read_json
 from trainers.augment import AUGMENTATIONS
 from trainers.budget import layer_macs, parse_budget
 from trainers.bwrf import BlockReplacement
@@ -40,7 +41,6 @@ from trainers.run_folder import (
     file_sha256,
     find_init,
     locked,
-    read_json,
 )
 from trainers.schedule import SCHEDULES
 from trainers.seeding import epoch_order, reproducible, seed_step

@@ -11,9 +11,10 @@ from typing import Any
 
 from torch import nn
 
+from hwsim.files import write_json
 from trainers.config import TrainConfig
 from trainers.data import Data, ImageFolder
-from trainers.run_folder import CHECKPOINT, RECORD, locked, write_json
+from trainers.run_folder import CHECKPOINT, RECORD, locked
 
 SCHEMA = 1
 

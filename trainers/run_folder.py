@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hwsim.files import atomic_write
+from hwsim.files import read_json, write_json
 from trainers.config import TrainConfig
 
 CONFIG = "config.json"
@@ -78,28 +78,6 @@ def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON object read from a file.
-
-    Raises:
-        ValueError: the file holds something else.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} must hold a JSON object, got {type(values).__name__}")
-    return values
-
-
-def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write a JSON object, keys sorted, at once or not at all; NaN and infinity are refused."""
-    text = json.dumps(values, indent=1, sort_keys=True, allow_nan=False) + "\n"
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _compare(run_dir: Path, there: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -47,11 +47,11 @@ def allocate(
     from dataclasses import asdict, replace
 
     from hwsim.errors import unknown_name
+    from hwsim.files import write_json
     from hwsim.output import write
     from trainers import allocation
     from trainers.budget import parse_budget
     from trainers.presets import PRESETS
-    from trainers.run_folder import write_json
 
     budgets, widths = [parse_budget(text) for text in budget], parse_bits(candidates, 2, 8, "--candidates")
     if data not in PRESETS:

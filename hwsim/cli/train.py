@@ -208,7 +208,7 @@ def _config(given: Mapping[str, Any], first_last: str | None) -> "TrainConfig":
 
 def _overrides(path: Path | None) -> Mapping[str, Any] | None:
     """Return the changes by layer that a file holds."""
-    from trainers.run_folder import read_json
+    from hwsim.files import read_json
 
     if path is None:
         return None
