@@ -9,24 +9,59 @@ import pytest
 import torch
 from torch import nn
 
-from hwsim.files import read_json
+from hwsim.files import read_json, write_json
 from trainers.augment import crop_flip, unchanged
 from trainers.config import TrainConfig
 from trainers.data import load_dataset
 from trainers.evaluate import count_correct, predict
 from trainers.model_file import load_model, read_tensors, save_model, write_tensors
 from trainers.models import make_model
+from trainers.objective import TaskObjective
 from trainers.optimizer import make_optimizer, set_learning_rate
 from trainers.quantize import QuantizationConfig, quantize
 from trainers.run_folder import CHECKPOINT, CONFIG, claim
-from trainers.schedule import SCHEDULES
+from trainers.schedule import Plan, factor
 from trainers.seeding import epoch_order, reproducible, seed_step, stream
 
 
-def test_schedules() -> None:
-    assert [SCHEDULES["cosine"](done) for done in (0, 0.5, 1)] == pytest.approx([1, 0.5, 0])
-    assert SCHEDULES["cosine"](1 / 3) == pytest.approx(0.75)
-    assert [SCHEDULES["constant"](done) for done in (0, 1)] == [1, 1]
+def factors(schedule: str, plan: Plan, per_epoch: int) -> list[float]:
+    """Return the factor of every step of a run."""
+    return [factor(schedule, plan, step, per_epoch) for step in range(plan.epochs * per_epoch)]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "plan", "per_epoch", "expected"),
+    [
+        ("cosine", Plan(3), 2, [1, 0.9330127, 0.75, 0.5, 0.25, 0.0669873]),
+        ("constant", Plan(2), 2, [1] * 4),
+        ("step", Plan(4, milestones=(1, 3)), 2, [1, 1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01]),
+        ("step", Plan(3, milestones=(2,), gamma=0.5), 1, [1, 1, 0.5]),
+        ("cosine", Plan(3, warmup_epochs=1), 2, [0.5, 1, 1, 0.8535534, 0.5, 0.1464466]),
+        ("constant", Plan(3, warmup_epochs=2), 2, [0.25, 0.5, 0.75, 1, 1, 1]),
+        ("step", Plan(4, warmup_epochs=2, milestones=(3,)), 1, [0.5, 1, 1, 0.1]),
+    ],
+)
+def test_schedules(schedule: str, plan: Plan, per_epoch: int, expected: list[float]) -> None:
+    assert factors(schedule, plan, per_epoch) == pytest.approx(expected)
+
+
+def test_smoothed_labels_share_what_they_lose_among_all_classes() -> None:
+    logits, labels = torch.tensor([[2.0, -1.0, 0.5]]), torch.tensor([0])
+    loss, _ = TaskObjective(nn.Identity(), smoothing=0.3)(logits, labels)
+    target = torch.tensor([[0.8, 0.1, 0.1]])
+    assert float(loss) == pytest.approx(float(-(target * logits.log_softmax(1)).sum()))
+
+
+def test_nesterov_looks_ahead() -> None:
+    """Two steps of gradient 1 at rate 1 and momentum 0.5: 1.5 then 1.75, where the usual momentum takes 1 and 1.5."""
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    optimizer = make_optimizer(model, 0.5, 0.0, nesterov=True)
+    set_learning_rate(optimizer, 1.0)
+    for expected in (-1.5, -3.25):
+        model.weight.grad = torch.ones(1, 1)
+        optimizer.step()
+        assert model.weight.item() == expected
 
 
 def test_streams_depend_on_every_key_and_on_nothing_else() -> None:
@@ -130,6 +165,13 @@ def test_model_files_refuse_what_is_not_theirs(tmp_path: Path) -> None:
         ("lr", -0.1, r"lr must be a number that is not negative, got -0\.1"),
         ("lr", math.nan, "lr must be a number that is not negative, got nan"),
         ("schedule", "cosin", "unknown schedule 'cosin'; did you mean 'cosine'"),
+        ("schedule", "step", "the schedule step needs milestones and the others have none, got step with 0"),
+        ("milestones", (3,), "the schedule step needs milestones and the others have none, got cosine with 1"),
+        ("warmup_epochs", 30, r"warmup_epochs must be in 0\.\.29 for 30 epochs, got 30"),
+        ("milestones", (5, 5), r"milestones must rise and lie in 1\.\.29 for 30 epochs, got 5, 5"),
+        ("milestones", [30], r"milestones must rise and lie in 1\.\.29 for 30 epochs, got 30"),
+        ("gamma", 0.0, r"gamma must be over 0 and at most 1, got 0\.0"),
+        ("label_smoothing", 1.0, r"label_smoothing must be at least 0 and below 1, got 1\.0"),
         ("augment", "flip", "unknown augment 'flip'; did you mean 'crop_flip'"),
         ("weights", "unifrom", "unknown method for weights 'unifrom'; did you mean 'uniform'"),
     ],
@@ -137,6 +179,13 @@ def test_model_files_refuse_what_is_not_theirs(tmp_path: Path) -> None:
 def test_bad_settings_are_refused(field: str, value: object, rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         replace(TrainConfig(), **{field: value})  # type: ignore[arg-type]
+
+
+def test_settings_that_exclude_each_other_are_refused() -> None:
+    with pytest.raises(ValueError, match="nesterov needs a momentum over 0"):
+        TrainConfig(nesterov=True, momentum=0.0)
+    with pytest.raises(ValueError, match="quantizers_only learns from the float network, not from labels"):
+        TrainConfig(weights="uniform", quantizers_only=True, label_smoothing=0.1)
 
 
 def test_names_of_designs_and_runs() -> None:
@@ -154,3 +203,16 @@ def test_a_run_that_saved_nothing_leaves_its_folder_free(tmp_path: Path) -> None
     (tmp_path / CHECKPOINT).touch()
     with pytest.raises(ValueError, match=r"holds a run with lr=0\.2, this one has 0\.1"):
         claim(tmp_path, TrainConfig(lr=0.1), {})
+
+
+def test_a_run_from_before_a_setting_existed_has_its_default(tmp_path: Path) -> None:
+    claim(tmp_path, TrainConfig(), {})
+    (tmp_path / CHECKPOINT).touch()
+    there = read_json(tmp_path / CONFIG)
+    write_json(tmp_path / CONFIG, {name: value for name, value in there.items() if name not in ("gamma", "milestones")})
+    claim(tmp_path, TrainConfig(), {})
+    with pytest.raises(ValueError, match=r"holds a run with gamma=0\.1, this one has 0\.5"):
+        claim(tmp_path, TrainConfig(gamma=0.5), {})
+    write_json(tmp_path / CONFIG, {**there, "colour": "red"})
+    with pytest.raises(ValueError, match="holds a run of another version of hwsim, which has colour; use another"):
+        claim(tmp_path, TrainConfig(), {})

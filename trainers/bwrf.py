@@ -75,13 +75,15 @@ class Flow:
 class BlockReplacement:
     """The objective above, of a quantized network and the float network that it was made from."""
 
-    def __init__(self, quantized: nn.Module, full: nn.Module, config: BwrfConfig) -> None:
+    def __init__(self, quantized: nn.Module, full: nn.Module, config: BwrfConfig, smoothing: float = 0.0) -> None:
         """Cut both networks; the float one is copied, the quantized one shared.
+
+        `smoothing` is the share of each label that both cross-entropies spread evenly over all classes.
 
         Raises:
             ValueError: the networks cannot be cut so; see `trainers.stages.cut`.
         """
-        self.model, self.config = quantized, config
+        self.model, self.config, self.smoothing = quantized, config, smoothing
         self.names = stage_names(full, config.stages)
         self.low = cut(quantized, self.names)
         self.full = cut(copy.deepcopy(full).eval().requires_grad_(False), self.names)
@@ -107,12 +109,16 @@ class BlockReplacement:
         config, T = self.config, self.config.temperature
         repeated = teacher.repeat(branches, 1)
         return (
-            functional.cross_entropy(logits, labels)
+            self.task(logits, labels)
             + config.distillation * divergence(teacher, logits, T)
-            + config.branch_task * functional.cross_entropy(flow.mixed, labels.repeat(branches))
+            + config.branch_task * self.task(flow.mixed, labels.repeat(branches))
             + config.branch_distillation * divergence(repeated, flow.mixed, T)
             + config.branch_teaching * divergence(flow.mixed.detach(), logits.repeat(branches, 1), T)
         )
+
+    def task(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return CE, with smoothed labels."""
+        return functional.cross_entropy(logits, labels, label_smoothing=self.smoothing)
 
     @torch.no_grad()
     def measure(self, dataset: Data) -> dict[str, float]:

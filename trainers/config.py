@@ -17,7 +17,7 @@ from trainers.budget import parse_budget
 from trainers.bwrf import BwrfConfig
 from trainers.quantize import QuantizationConfig
 from trainers.quantizers import ALIASES, QUANTIZERS
-from trainers.schedule import SCHEDULES
+from trainers.schedule import SCHEDULES, Plan
 
 FLOAT = "float"
 
@@ -58,7 +58,12 @@ class TrainConfig:
     lr: float = 0.1  #: Largest learning rate.
     momentum: float = 0.9  #: Momentum of SGD.
     weight_decay: float = 1e-4  #: L2 decay of weights and batch norm; scales do not decay.
-    schedule: str = "cosine"  #: How the learning rate falls, step by step.
+    nesterov: bool = False  #: Momentum looks ahead.
+    schedule: str = "cosine"  #: How the learning rate falls, step by step: cosine, step or constant.
+    warmup_epochs: int = 0  #: Epochs at the start in which the learning rate rises linearly.
+    milestones: tuple[int, ...] = ()  #: Epochs after which the schedule `step` falls.
+    gamma: float = 0.1  #: What it multiplies the learning rate by.
+    label_smoothing: float = 0.0  #: Share of a label that is spread over all classes.
     augment: str = "none"  #: Random changes of the training images.
     seed: int = 0  #: Where all random numbers start.
     init: str | None = None  #: Float weights to start from: a file, a run's folder, or the name of a run beside this.
@@ -81,6 +86,7 @@ class TrainConfig:
         for kind, known in (("schedule", SCHEDULES), ("augment", AUGMENTATIONS)):
             if getattr(self, kind) not in known:
                 raise unknown_name(kind, getattr(self, kind), known)
+        self._check_recipe()
         self._check_hardware()
         if self.is_quantized:
             self._check_methods()
@@ -90,6 +96,17 @@ class TrainConfig:
         self._check_bwrf()
         self._check_progressive()
         self._check_quantizers_only()
+
+    def _check_recipe(self) -> None:
+        object.__setattr__(self, "milestones", tuple(self.milestones))  # a list, where it comes from JSON
+        self.plan  # noqa: B018  # its own checks
+        if bool(self.milestones) != (self.schedule == "step"):
+            raise ValueError(f"the schedule step needs milestones and the others have none, got {self.schedule} "
+                             f"with {len(self.milestones)}")  # fmt: skip
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum over 0")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing must be at least 0 and below 1, got {self.label_smoothing}")
 
     def _check_budget(self) -> None:
         learns = "nipq" in (self.weights, self.activations)
@@ -129,6 +146,8 @@ class TrainConfig:
         for name in ("progressive", "bwrf"):
             if getattr(self, name):
                 raise ValueError(f"{name} trains weights, so it does not go with quantizers_only")
+        if self.label_smoothing:
+            raise ValueError("quantizers_only learns from the float network, not from labels: no label_smoothing")
 
     def _check_methods(self) -> None:
         for role, names in (("weights", (FLOAT,)), ("activations", ())):
@@ -146,6 +165,11 @@ class TrainConfig:
             raise ValueError("overflow of the accumulator to train through must be wrap or saturate, got 'error'")
         if self.accumulator_bits is not None and self.overflow is not None:
             Accumulator(self.accumulator_bits, self.overflow)  # its own checks
+
+    @property
+    def plan(self) -> Plan:
+        """What the schedule of the learning rate needs to know."""
+        return Plan(self.epochs, self.warmup_epochs, self.milestones, self.gamma)
 
     @property
     def hardware(self) -> str:
@@ -200,5 +224,5 @@ class TrainConfig:
         """Return every field as JSON values; the activations' bits are spelled out."""
         values = asdict(self)
         values["act_bits"] = self.bits if self.act_bits is None else self.act_bits
-        values["progressive"] = list(self.progressive)
+        values |= {name: list(getattr(self, name)) for name in ("progressive", "milestones")}
         return values

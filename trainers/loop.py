@@ -42,7 +42,7 @@ from trainers.run_folder import (
     find_init,
     locked,
 )
-from trainers.schedule import SCHEDULES
+from trainers.schedule import factor
 from trainers.seeding import epoch_order, reproducible, seed_step
 from trainers.weight_file import read_weights
 
@@ -150,10 +150,10 @@ def make_objective(config: TrainConfig, model: nn.Module, init: Path | None) -> 
     if config.quantizers_only:
         return Distillation(model, float_network(config, init))
     if config.bwrf is None:
-        return TaskObjective(model)
+        return TaskObjective(model, config.label_smoothing)
     if init is None:
         raise ValueError("BWRF needs trained float weights to start from, init names none")
-    return BlockReplacement(model, float_network(config, init), config.bwrf)
+    return BlockReplacement(model, float_network(config, init), config.bwrf, config.label_smoothing)
 
 
 def within_budget(config: TrainConfig, model: nn.Module, objective: Objective, dataset: Data) -> Objective:
@@ -171,7 +171,7 @@ def within_budget(config: TrainConfig, model: nn.Module, objective: Objective, d
 def new_state(config: TrainConfig, model: nn.Module, objective: Objective, images: int) -> State:
     """Return the state before the first step."""
     steps = -(-images // config.batch_size)
-    optimizer = make_optimizer(model, config.momentum, config.weight_decay)
+    optimizer = make_optimizer(model, config.momentum, config.weight_decay, nesterov=config.nesterov)
     losses, correct = torch.zeros(steps, dtype=torch.float64), torch.zeros(steps, dtype=torch.int64)
     return State(model, objective, optimizer, losses, correct)
 
@@ -228,8 +228,7 @@ def train_step(state: State, x: Tensor, labels: Tensor) -> None:
 
 def learning_rate(config: TrainConfig, epoch: int, step: int, steps: int) -> float:
     """Return the learning rate of one step, of `steps` an epoch; epochs count from 1, steps from 0."""
-    done = ((epoch - 1) * steps + step) / (config.epochs * steps)
-    return config.lr * SCHEDULES[config.schedule](done)
+    return config.lr * factor(config.schedule, config.plan, (epoch - 1) * steps + step, steps)
 
 
 def check_state(state: State) -> None:

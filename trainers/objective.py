@@ -42,15 +42,15 @@ class Distillation:
 
 
 class TaskObjective:
-    """The cross-entropy of a network."""
+    """The cross-entropy of a network; a share `smoothing` of each label is spread evenly over all classes."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
+    def __init__(self, model: nn.Module, smoothing: float = 0.0) -> None:
+        self.model, self.smoothing = model, smoothing
 
     def __call__(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean cross-entropy and the logits."""
         logits = self.model(x)
-        return functional.cross_entropy(logits, labels), logits
+        return functional.cross_entropy(logits, labels, label_smoothing=self.smoothing), logits
 
     def measure(self, dataset: Data) -> dict[str, float]:
         """Return nothing."""

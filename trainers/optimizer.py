@@ -6,7 +6,7 @@ from torch.optim import SGD
 from trainers.quantizers import Quantizer
 
 
-def make_optimizer(model: nn.Module, momentum: float, weight_decay: float) -> SGD:
+def make_optimizer(model: nn.Module, momentum: float, weight_decay: float, *, nesterov: bool = False) -> SGD:
     """Return SGD with momentum, one group per pair of relative learning rate and decay that the quantizers ask for.
 
     Parameters that are frozen (no gradient required) are left out.
@@ -19,7 +19,7 @@ def make_optimizer(model: nn.Module, momentum: float, weight_decay: float) -> SG
         {"params": parameters, "factor": factor, "weight_decay": decay, "lr": 0.0}
         for (factor, decay), parameters in groups.items()
     ]
-    return SGD(settings, momentum=momentum)
+    return SGD(settings, momentum=momentum, nesterov=nesterov)
 
 
 def set_learning_rate(optimizer: SGD, lr: float) -> None:

@@ -3,8 +3,9 @@
 import fcntl
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ def locked(run_dir: Path) -> Iterator[None]:
 def claim(run_dir: Path, config: TrainConfig, hashes: dict[str, str | None]) -> None:
     """Write the run's configuration into the folder, or check that it is that of the run already there.
 
-    A run that left neither a checkpoint nor a record has nothing to lose. `hashes` names the content of data and
+    A field that the folder does not name is younger than its run: the field's default is what was done before. A run
+    that left neither a checkpoint nor a record has nothing to lose. `hashes` names the content of data and
     initial weights.
 
     Raises:
@@ -80,11 +82,21 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _compare(run_dir: Path, there: dict[str, Any], wanted: dict[str, Any]) -> None:
-    for name in sorted({*there, *wanted} - set(NEUTRAL)):
-        old, new = there.get(name), wanted.get(name)
+def _compare(run_dir: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    there = {**defaults(), **there}
+    unknown = ", ".join(sorted({*there} - {*wanted}))
+    for name in sorted({*wanted} - set(NEUTRAL)):
+        old, new = there.get(name), wanted[name]
         if old != new:
             raise ValueError(
                 f"{run_dir} holds a run with {name}={old!r}, this one has {new!r}; "
                 "use another folder, or remove this one to start over"
             )
+    if unknown:
+        raise ValueError(f"{run_dir} holds a run of another version of hwsim, which has {unknown}; use another folder")
+
+
+def defaults() -> dict[str, Any]:
+    """Return the default of each field of a configuration, as JSON values."""
+    plain = {field.name: field.default for field in fields(TrainConfig) if field.default is not MISSING}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
