@@ -5,6 +5,7 @@ import re
 import pytest
 
 from hwsim.cli.progress import progress
+from hwsim.cli.train import Bar
 
 
 @pytest.fixture
@@ -85,3 +86,15 @@ def test_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", err)
     assert all(text in shown for text in ("uniform-w4a4-s0", "40/40", "epochs/s", "loss 40", "test 100.00%"))
     assert err.rstrip().endswith("\x1b[2K")  # the bar leaves an empty line
+
+
+def test_training_shows_steps_with_the_metrics_of_the_last_epoch() -> None:
+    shown: list[tuple[float, str]] = []
+    bar = Bar(lambda done, note: shown.append((done, note)))
+    bar.step(2 / 3, False)
+    bar.step(1.0, True)
+    bar.update(1, 2, {"loss": 0.25, "test_accuracy": 0.9})
+    bar.step(4 / 3, False)
+    bar.update(2, 2, {"loss": 0.125, "test_accuracy": 0.925})
+    notes = ["loss 0.250, test 90.00%", "loss 0.125, test 92.50%"]
+    assert shown == [(0.667, ""), (1, notes[0]), (1.333, notes[0]), (2, notes[1])]

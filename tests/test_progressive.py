@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start_of(config: TrainConfig, folder: Path) -> nn.Module:
     """Return the network before the first step of a run."""
     init = loop.starting_weights(config, folder / config.run_id)
-    return loop.starting_model(config, load_dataset("digits"), init)[0]
+    return loop.starting_model(config, load_dataset("digits"), init)
 
 
 def end_of(config: TrainConfig, folder: Path) -> nn.Module:

@@ -60,7 +60,7 @@ def test_only_the_quantizers_change(folder: Path) -> None:
     for name, value in before.items():
         assert torch.equal(plain[name], value), name
     init = folder / FLOAT.run_id / "float.safetensors"
-    start = loop.starting_model(ALONE, training_data(ALONE), init)[0].state_dict()
+    start = loop.starting_model(ALONE, training_data(ALONE), init).state_dict()
     moved = [name for name, value in after.state_dict().items() if not torch.equal(value, start[name])]
     assert moved == [name for name in start if name.endswith("quantizer.step")]
 

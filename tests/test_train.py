@@ -43,6 +43,11 @@ class Watcher:
 
     def __init__(self) -> None:
         self.seen: list[tuple[int, int, Mapping[str, float]]] = []
+        self.steps: list[tuple[float, bool]] = []
+
+    def step(self, done: float, is_saved: bool) -> None:
+        """Keep the arguments."""
+        self.steps.append((done, is_saved))
 
     def update(self, epoch: int, epochs: int, metrics: Mapping[str, float]) -> None:
         """Keep the arguments."""
@@ -108,10 +113,48 @@ def test_progress_is_told_each_epoch(tmp_path: Path) -> None:
     finished = finish(run(SHORT, tmp_path, watcher))
     assert [(epoch, epochs) for epoch, epochs, _ in watcher.seen] == [(1, 3), (2, 3), (3, 3)]
     assert [metrics for _, _, metrics in watcher.seen] == finished["curves"]
+    assert watcher.steps == [(epoch + step / 6, False) for epoch in range(3) for step in range(1, 7)]
 
 
 class KilledError(Exception):
     """Stands for the end of a process."""
+
+
+class Stopping(Watcher):
+    """Ends an attempt at the first saved step."""
+
+    def step(self, done: float, is_saved: bool) -> None:
+        """Keep the arguments, and stop."""
+        super().step(done, is_saved)
+        if is_saved:
+            raise KilledError
+
+
+def test_run_stopped_at_a_saved_step_continues_with_the_next(undisturbed: dict[str, Any], tmp_path: Path) -> None:
+    watcher = Stopping()
+    config = replace(SHORT, checkpoint_seconds=0.0)
+    for _ in range(18):
+        with pytest.raises(KilledError):
+            run(config, tmp_path, watcher)
+    assert watcher.steps == [(epoch + step / 6, True) for epoch in range(3) for step in range(1, 7)]
+    record = finish(run(config, tmp_path, watcher))
+    assert len(watcher.steps) == 18
+    assert record["curves"] == undisturbed[SHORT.run_id]["curves"]
+    assert record["accuracy"] == undisturbed[SHORT.run_id]["accuracy"]
+
+
+def test_nothing_is_evaluated_before_the_first_step(
+    undisturbed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The float network's accuracy takes a while on many images; training tells at once that it goes."""
+    copy_float(undisturbed, tmp_path)
+
+    def fails(*arguments: object) -> int:
+        raise AssertionError("test images were classified before the first step")
+
+    monkeypatch.setattr(loop, "count_correct", fails)
+    with pytest.raises(KilledError):
+        run(replace(QUANTIZED, checkpoint_seconds=0.0), tmp_path, Stopping())
 
 
 @pytest.mark.parametrize("config", OPTIONS.values(), ids=list(OPTIONS))

@@ -66,19 +66,20 @@ def train(config: TrainConfig, run_dir: str | Path, progress: Progress | None = 
         weights = folder / (QUANTIZED_WEIGHTS if config.is_quantized else FLOAT_WEIGHTS)
         if (folder / RECORD).exists():
             return TrainedRun(config, folder, load_model(weights).eval(), dataset, read_json(folder / RECORD), True)
-        model, correct = starting_model(config, dataset, init)
+        model = starting_model(config, dataset, init)
         objective = within_budget(config, model, make_objective(config, model, init), dataset)
         state = new_state(config, model, objective, len(dataset.train_labels))
         source = answered(dataset, float_network(config, init)) if config.quantizers_only else dataset
         checkpoints = Checkpoints(folder / CHECKPOINT, config.checkpoint_seconds)
         checkpoints.restore(state)
+        watcher = progress or Silent()
         with as_trained(model, config):
             while state.epoch <= config.epochs:
-                run_epoch(state, config, source, checkpoints)
+                run_epoch(state, config, source, checkpoints, watcher)
                 close_epoch(state, config, source)
                 checkpoints.save(state)
-                (progress or Silent()).update(state.epoch - 1, config.epochs, state.curves[-1])
-            correct["qat" if config.is_quantized else "float"] = count_correct(model, dataset)
+                watcher.update(state.epoch - 1, config.epochs, state.curves[-1])
+            correct = right_answers(config, dataset, model, init)
         save_model(weights, model, config)
         record = make_record(config, dataset, correct, state.curves, state.seconds)
         return TrainedRun(config, folder, model.eval(), dataset, record, False)
@@ -99,29 +100,36 @@ def starting_weights(config: TrainConfig, run_dir: Path) -> Path | None:
     return None
 
 
-def starting_model(config: TrainConfig, dataset: Data, init: Path | None) -> tuple[nn.Module, dict[str, int]]:
-    """Return the network before its first step, and the float network's right answers if it was trained before."""
-    if init and config.progressive:
-        return continued_model(config, dataset, init)
-    model = float_network(config, init)
-    correct = {"float": count_correct(model, dataset)} if init and config.is_quantized else {}
+def starting_model(config: TrainConfig, dataset: Data, init: Path | None) -> nn.Module:
+    """Return the network before its first step."""
+    previous = load_previous(init, config) if init and config.progressive else None
+    model = float_network(config, None if previous else init)
+    if previous:
+        load_weights(model, plain_state(previous))
     if config.is_quantized:
         model = quantize(model, config.quantization, calibration_batch(config, dataset))
+    if previous:
+        hand_over(previous, model)
     if config.quantizers_only:
         freeze_weights(model)
-    return model.train(), correct
+    return model.train()
 
 
-def continued_model(config: TrainConfig, dataset: Data, init: Path) -> tuple[nn.Module, dict[str, int]]:
-    """Return what `starting_model` does, of a progressive run; the float network's answers are those of its record."""
-    previous = load_previous(init, config)
-    model = float_network(config, None)
-    load_weights(model, plain_state(previous))
-    model = quantize(model, config.quantization, calibration_batch(config, dataset))
-    hand_over(previous, model)
-    record = init.parent / RECORD
-    counts = read_json(record)["counts"] if record.exists() else {}
-    return model.train(), {"float": counts["float_correct"]} if "float_correct" in counts else {}
+def right_answers(config: TrainConfig, dataset: Data, model: nn.Module, init: Path | None) -> dict[str, int]:
+    """Return how many test images the trained network answers correctly and, if it starts from one, the float network.
+
+    The float network's answers before a progressive run are those of the record beside `init`, if there is one.
+    """
+    if not config.is_quantized:
+        return {"float": count_correct(model, dataset)}
+    before: dict[str, int] = {}
+    if init and config.progressive:
+        record = init.parent / RECORD
+        counts = read_json(record)["counts"] if record.exists() else {}
+        before = {"float": counts["float_correct"]} if "float_correct" in counts else {}
+    elif init:
+        before = {"float": count_correct(float_network(config, init), dataset)}
+    return {**before, "qat": count_correct(model, dataset)}
 
 
 def float_network(config: TrainConfig, init: Path | None) -> nn.Module:
@@ -176,7 +184,7 @@ def new_state(config: TrainConfig, model: nn.Module, objective: Objective, image
     return State(model, objective, optimizer, losses, correct)
 
 
-def run_epoch(state: State, config: TrainConfig, dataset: Data, checkpoints: Checkpoints) -> None:
+def run_epoch(state: State, config: TrainConfig, dataset: Data, checkpoints: Checkpoints, progress: Progress) -> None:
     """Train for what is left of one epoch.
 
     Raises:
@@ -203,8 +211,10 @@ def run_epoch(state: State, config: TrainConfig, dataset: Data, checkpoints: Che
         except FloatingPointError as error:
             advice = "lower the learning rate, or start from trained weights"
             raise ValueError(f"{error}; {checkpoints.last_good}; {advice}") from error
-        if checkpoints.due():
+        is_saved = checkpoints.due()
+        if is_saved:
             checkpoints.save(state)
+        progress.step(state.epoch - 1 + state.step / len(batches), is_saved)
 
 
 def train_step(state: State, x: Tensor, labels: Tensor) -> None:

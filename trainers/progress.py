@@ -5,7 +5,10 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Something that wants to know how training goes."""
+    """Something that wants to know how training goes; an exception that it raises ends the run's attempt."""
+
+    def step(self, done: float, is_saved: bool) -> None:
+        """Take note of one more step: `done` epochs are done, and a next attempt continues here if that is saved."""
 
     def update(self, epoch: int, epochs: int, metrics: Mapping[str, float]) -> None:
         """Take note that `epoch` of `epochs` is done; `metrics` is its row of the record's curves."""
@@ -13,6 +16,9 @@ class Progress(Protocol):
 
 class Silent:
     """Tells nobody."""
+
+    def step(self, done: float, is_saved: bool) -> None:
+        """Do nothing."""
 
     def update(self, epoch: int, epochs: int, metrics: Mapping[str, float]) -> None:
         """Do nothing."""

@@ -84,6 +84,9 @@ class _Bar:
     def __init__(self, advance: Advance) -> None:
         self.advance = advance
 
+    def step(self, done: float, is_saved: bool) -> None:
+        """Do nothing: epochs are short."""
+
     def update(self, epoch: int, epochs: int, metrics: Mapping[str, float]) -> None:
         """Show one more finished epoch."""
         self.advance(epoch, f"loss {metrics['loss']:.3f}")

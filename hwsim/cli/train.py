@@ -179,14 +179,21 @@ def _run(config: "TrainConfig", out: Path) -> Mapping[str, Any]:
 
 
 class Bar:
-    """Shows a training run's epochs as progress."""
+    """Shows a training run's steps as progress, with the last finished epoch's metrics."""
 
     def __init__(self, advance: Advance) -> None:
         self.advance = advance
+        self.note = ""
+
+    def step(self, done: float, is_saved: bool) -> None:
+        """Show one more finished step; the end of an epoch waits for its metrics."""
+        if done % 1:
+            self.advance(round(done, 3), self.note)
 
     def update(self, epoch: int, epochs: int, metrics: Mapping[str, float]) -> None:
         """Show one more finished epoch."""
-        self.advance(epoch, f"loss {metrics['loss']:.3f}, test {metrics['test_accuracy']:.2%}")
+        self.note = f"loss {metrics['loss']:.3f}, test {metrics['test_accuracy']:.2%}"
+        self.advance(epoch, self.note)
 
 
 def _config(given: Mapping[str, Any], first_last: str | None) -> "TrainConfig":
