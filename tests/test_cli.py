@@ -16,10 +16,12 @@ from hwsim.multipliers import LAYOUTS
 from hwsim.network_file import load_network, save_network
 from hwsim.output import OUTPUTS
 from trainers import data
+from trainers.augment import AUGMENTATIONS
 from trainers.data import DATASETS, IMAGE_FOLDER, load_dataset
 from trainers.data.dataset import Dataset
 from trainers.models import MODELS
 from trainers.quantizers import ALIASES, QUANTIZERS
+from trainers.schedule import SCHEDULES
 
 TRAIN = ("train", "--epochs", 1, "--batch-size", 512, "--init", "none")
 
@@ -224,6 +226,8 @@ def test_help_names_all_that_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> N
     activations = [name for name, method in QUANTIZERS.items() if "activations" in method.roles]
     assert f"Method for activations: {', '.join(activations)}." in train
     assert f"Layout of that table: {' or '.join(LAYOUTS)}." in train
+    assert f"How the rate falls: {', '.join(SCHEDULES)} (" in train
+    assert f"Random changes of the images: {', '.join(AUGMENTATIONS)} (" in train
     simulate = run("simulate", "--help").stdout
     assert f"Data set: {', '.join(DATASETS)} (" in simulate
     assert all(f"{engine} (" in simulate for engine in ENGINES)

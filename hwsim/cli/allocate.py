@@ -69,11 +69,12 @@ def allocate(
 
 def _importance(config: "TrainConfig", widths: list[int], out: Path) -> "list[LayerChoices]":
     """Learn the importance, from a float network that is trained first if none is named."""
-    from hwsim.cli.train import with_float_run
+    from hwsim.cli.train import after_float, run
     from trainers.importance import learn_importance
 
     if config.init is None:
-        config = with_float_run(config, out)
+        before, config = after_float(config)
+        run(before, out)
     with progress("importance", config.epochs, "epochs") as advance:
         return learn_importance(config, widths, out / "importance", _Bar(advance))
 

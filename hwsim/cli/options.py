@@ -77,16 +77,34 @@ def parse_settings(entries: list[str] | None, option: str) -> dict[str, Any]:
     return settings
 
 
+def parse_integers(text: str, option: str) -> list[int]:
+    """Return the different integers of a comma-separated list.
+
+    Raises:
+        ValueError: an entry is not an integer, or stands twice.
+    """
+    return [parse_integer(entry, option) for entry in parse_names(text, option)]
+
+
+def parse_integer(text: str, option: str) -> int:
+    """Return one integer.
+
+    Raises:
+        ValueError: the text is not one.
+    """
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{option} takes integers, got {text!r}") from None
+
+
 def parse_width(text: str, low: int = 1, high: int = 16, option: str = "--bits") -> int:
     """Return one bit width.
 
     Raises:
         ValueError: the text is not an integer, or outside low..high.
     """
-    try:
-        value = int(text)
-    except ValueError:
-        raise ValueError(f"{option} takes integers, got {text!r}") from None
+    value = parse_integer(text, option)
     if not low <= value <= high:
         raise ValueError(f"bits must be in {low}..{high}, got {value}")
     return value
