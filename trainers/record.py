@@ -5,7 +5,7 @@ import shlex
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,13 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that decide a result."""
-    packages = {name: version(name) for name in ("torch", "numpy", "hwsim")}
-    return {"python": platform.python_version(), **packages}
+    """Return the versions that decide a result; of a package that runs from its source tree, "not installed"."""
+    return {"python": platform.python_version(), **{name: installed(name) for name in ("torch", "numpy", "hwsim")}}
+
+
+def installed(package: str) -> str:
+    """Return the version of a package, "not installed" if it only lies on the path."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

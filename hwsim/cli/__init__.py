@@ -9,6 +9,7 @@ from hwsim.cli.catalogue import formats, multipliers
 from hwsim.cli.cost import bops, cost, storage
 from hwsim.cli.demo import demo
 from hwsim.cli.errors import Commands
+from hwsim.cli.evaluate import evaluate
 from hwsim.cli.figure import figure
 from hwsim.cli.methods import methods
 from hwsim.cli.overhead import overhead, tables
@@ -28,7 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS = (
-    *(demo, formats, multipliers, methods, train, allocate, simulate, worker, accumulators, report, figure),
+    *(demo, formats, multipliers, methods, train, evaluate, allocate, simulate, worker, accumulators, report, figure),
     *(workload, cost, bops, storage, overhead, tables, accelerator),
 )
 for command in COMMANDS:

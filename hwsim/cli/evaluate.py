@@ -1,0 +1,46 @@
+"""`hwsim evaluate`: the accuracy of float weights."""
+
+from typing import Annotated
+
+import typer
+
+from hwsim.cli.options import FormatOption, Output
+
+
+def evaluate(
+    init: Annotated[str, typer.Argument(help="Float weights: a file, such as a public checkpoint, or a run's folder.")],
+    data: Annotated[str, typer.Option(help="Data set, as hwsim train takes it.")] = "digits",
+    data_dir: Annotated[str | None, typer.Option(help="Folder of the data set's files, if it has any.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Network, as hwsim train takes it (default: the data's own).")
+    ] = None,
+    output: FormatOption = Output.table,
+) -> None:
+    """Report the accuracy of a float network on all test images.
+
+    The integer networks that hwsim train leaves are for hwsim simulate.
+
+    Example: hwsim evaluate runs/digits-digits_resnet-float-s0
+    """
+    from dataclasses import replace
+    from pathlib import Path
+
+    from hwsim.errors import unknown_name
+    from hwsim.output import write
+    from trainers.data import open_data
+    from trainers.evaluate import count_correct
+    from trainers.loop import float_network
+    from trainers.presets import PRESETS
+    from trainers.run_folder import find_init
+    from trainers.study import check_fits
+
+    if data not in PRESETS:
+        raise unknown_name("data set", data, PRESETS)
+    recipe = replace(PRESETS[data][0], data_dir=data_dir)
+    config = recipe if model is None else replace(recipe, model=model)
+    weights = find_init(init, Path())
+    check_fits(config)
+    dataset = open_data(data, data_dir)
+    correct, images = count_correct(float_network(config, weights), dataset), len(dataset.test_labels)
+    row = {"network": config.model, "data": data, "images": images, "correct": correct, "accuracy": correct / images}
+    write([row], output.value, title=f"Float weights of {weights}")
