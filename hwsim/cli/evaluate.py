@@ -1,6 +1,6 @@
 """`hwsim evaluate`: the accuracy of float weights."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,5 +42,11 @@ def evaluate(
     check_fits(config)
     dataset = open_data(data, data_dir)
     correct, images = count_correct(float_network(config, weights), dataset), len(dataset.test_labels)
-    row = {"network": config.model, "data": data, "images": images, "correct": correct, "accuracy": correct / images}
+    row: dict[str, Any] = {
+        "network": config.model,
+        "data": data,
+        "images": images,
+        "correct": correct,
+        "accuracy": correct / images,
+    }
     write([row], output.value, title=f"Float weights of {weights}")
