@@ -21,7 +21,7 @@ FIXED = torch.tensor([0.31, -0.2, 0.45, -0.4, 0.1, 0.0], dtype=torch.float64)
 def fixed_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the noise be `FIXED` inside the range and the drawn width the mean one."""
 
-    def draw(x: Tensor, step: Tensor, alpha: Tensor, ends: tuple[float, float]) -> Tensor:
+    def draw(x: Tensor, step: Tensor, alpha: Tensor, ends: tuple[float, float], shard: object) -> Tensor:
         return FIXED * ((x >= ends[0] * alpha) & (x <= ends[1] * alpha))
 
     monkeypatch.setattr(module, "draw_errors", draw)

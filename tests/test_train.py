@@ -1,5 +1,6 @@
 """The training loop: resuming, reusing, refusing."""
 
+import fcntl
 import json
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from trainers.config import TrainConfig
 from trainers.evaluate import evaluation_batches
 from trainers.model_file import load_model, read_tensors, write_tensors
 from trainers.record import TrainedRun, finish
-from trainers.run_folder import locked
+from trainers.run_folder import LOCK, locked
 
 SHORT = TrainConfig(study="test", epochs=3, batch_size=256)
 QUANTIZED = replace(SHORT, weights="post", bits=3, init=SHORT.run_id)
@@ -241,12 +242,13 @@ def test_missing_initial_weights_are_named(tmp_path: Path) -> None:
 
 
 def test_second_process_in_a_folder_is_refused(tmp_path: Path) -> None:
-    with (
-        locked(tmp_path / SHORT.run_id),
-        pytest.raises(ValueError, match="in use by another run; one folder takes one run"),
-    ):
-        run(SHORT, tmp_path)
-    with locked(tmp_path / SHORT.run_id):
+    folder = tmp_path / SHORT.run_id
+    folder.mkdir()
+    with (folder / LOCK).open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(ValueError, match="in use by another run; one folder takes one run"):
+            run(SHORT, tmp_path)
+    with locked(folder), locked(folder):
         pass
 
 

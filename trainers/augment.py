@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from trainers.shard import shard_of
+
 CROP_PADDING = 4
 
 
@@ -20,9 +22,10 @@ def crop_flip(images: Tensor, generator: torch.Generator) -> Tensor:
     As in He et al., arXiv:1512.03385, section 4.2. Shape and type stay.
     """
     count, _, height, width = images.shape
+    shard = shard_of(images)
     padded = functional.pad(images, [CROP_PADDING] * 4)
-    shifts = torch.randint(0, 2 * CROP_PADDING + 1, (2, count, 1), generator=generator)
-    mirrored = torch.rand(count, 1, generator=generator) < 0.5
+    shifts = shard.own(torch.randint(0, 2 * CROP_PADDING + 1, (2, shard.total, 1), generator=generator), dim=1)
+    mirrored = shard.own(torch.rand(shard.total, 1, generator=generator)) < 0.5
     rows = shifts[0] + torch.arange(height)
     columns = shifts[1] + torch.arange(width)
     columns = torch.where(mirrored, columns.flip(1), columns)

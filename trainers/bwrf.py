@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainers import processes
 from trainers.data import Data
 from trainers.evaluate import evaluating, evaluation_batches
 from trainers.stages import cut, stage_names
@@ -131,11 +132,12 @@ class BlockReplacement:
         correct = torch.zeros(len(self.names) - 1, dtype=torch.float64)
         cosine = torch.zeros(len(self.names), dtype=torch.float64)
         with evaluating(self.model):
-            for x, labels in evaluation_batches(dataset):
+            for x, labels in evaluation_batches(dataset, processes.part()):
                 flow = self.flow(x)
                 answers = flow.mixed.argmax(1).reshape(-1, len(x))
                 correct += (answers == labels).sum(1)
                 cosine += torch.stack([similarity(*pair) for pair in zip(flow.features, flow.teacher, strict=True)])
+        correct, cosine = processes.total(correct), processes.total(cosine)
         images = len(dataset.test_labels)
         rows = {f"mixed_accuracy/{name}": float(n) / images for name, n in zip(self.names, correct, strict=False)}
         return rows | {f"similarity/{name}": float(c) / images for name, c in zip(self.names, cosine, strict=True)}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 
+from trainers import processes
 from trainers.model_file import read_tensors, write_tensors
 from trainers.objective import Objective
 from trainers.record import versions
@@ -51,13 +52,14 @@ class Checkpoints:
         return time.monotonic() - self.last >= self.interval
 
     def save(self, state: State) -> None:
-        """Replace the file by the present state, at once or not at all."""
+        """Replace the file by the present state, at once or not at all; of several processes the first one does."""
         now = time.monotonic()
         state.seconds += now - self.last
         self.last = now
         position = {name: getattr(state, name) for name in ("epoch", "step", "curves", "seconds")}
         header = {HEADER: json.dumps({**position, "versions": versions()})}
-        write_tensors(self.path, _tensors(state), header)
+        if processes.is_first():
+            write_tensors(self.path, _tensors(state), header)
         self._note(state)
 
     def restore(self, state: State) -> None:

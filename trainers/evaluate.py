@@ -6,8 +6,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from trainers import processes
 from trainers.data import Data
-from trainers.data.dataset import Images, per_channel
+from trainers.data.dataset import WHOLE, Images, Part, per_channel
 
 EVALUATION_BATCH = 500
 
@@ -42,15 +43,15 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def count_correct(model: nn.Module, dataset: Data) -> int:
-    """Return how many test images the model classifies correctly."""
-    correct = 0
+    """Return how many test images the model classifies correctly; processes that train together share the work."""
+    correct = torch.zeros((), dtype=torch.int64)
     with torch.no_grad(), evaluating(model):
-        for x, labels in evaluation_batches(dataset):
-            correct += int((model(x).argmax(1) == labels).sum())
-    return correct
+        for x, labels in evaluation_batches(dataset, processes.part()):
+            correct += (model(x).argmax(1) == labels).sum()
+    return int(processes.total(correct))
 
 
-def evaluation_batches(dataset: Data) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the test images as network inputs, batch by batch, and their labels, int64."""
-    for images, labels in dataset.test_batches(EVALUATION_BATCH):
+def evaluation_batches(dataset: Data, part: Part = WHOLE) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the test images as network inputs, batch by batch, and their labels, int64; or a part of the batches."""
+    for images, labels in dataset.test_batches(EVALUATION_BATCH, part):
         yield as_inputs(torch.from_numpy(images), dataset), torch.from_numpy(labels)

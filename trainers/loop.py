@@ -4,12 +4,15 @@ A run killed at any moment continues when started again with the same configurat
 as an undisturbed one.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from hwsim.files import read_json
+from trainers import processes
 from trainers.augment import AUGMENTATIONS
 from trainers.budget import layer_macs, parse_budget
 from trainers.bwrf import BlockReplacement
@@ -44,6 +47,8 @@ from trainers.run_folder import (
 )
 from trainers.schedule import factor
 from trainers.seeding import epoch_order, reproducible, seed_step
+from trainers.shard import sharing
+from trainers.shared_layers import shared_layers
 from trainers.weight_file import read_weights
 
 
@@ -62,25 +67,29 @@ def train(config: TrainConfig, run_dir: str | Path, progress: Progress | None = 
     init = starting_weights(config, folder)
     with locked(folder), reproducible(config.seed, config.threads):
         hashes = {"data_sha256": dataset.sha256, "init_sha256": file_sha256(init) if init else None}
-        claim(folder, config, hashes | table_hashes(config))
+        is_finished = processes.on_first(lambda: claim(folder, config, hashes | table_hashes(config)))
+        processes.check_same("files", hashes)
         weights = folder / (QUANTIZED_WEIGHTS if config.is_quantized else FLOAT_WEIGHTS)
-        if (folder / RECORD).exists():
+        if is_finished:
             return TrainedRun(config, folder, load_model(weights).eval(), dataset, read_json(folder / RECORD), True)
         model = starting_model(config, dataset, init)
         objective = within_budget(config, model, make_objective(config, model, init), dataset)
+        objective = processes.shared_objective(objective, model)
         state = new_state(config, model, objective, len(dataset.train_labels))
         source = answered(dataset, float_network(config, init)) if config.quantizers_only else dataset
         checkpoints = Checkpoints(folder / CHECKPOINT, config.checkpoint_seconds)
         checkpoints.restore(state)
-        watcher = progress or Silent()
-        with as_trained(model, config):
+        processes.check_same("position (epoch, step)", (state.epoch, state.step))
+        watcher = progress if progress and processes.is_first() else Silent()
+        with as_trained(model, config), shared_layers(model):
             while state.epoch <= config.epochs:
                 run_epoch(state, config, source, checkpoints, watcher)
                 close_epoch(state, config, source)
                 checkpoints.save(state)
                 watcher.update(state.epoch - 1, config.epochs, state.curves[-1])
             correct = right_answers(config, dataset, model, init)
-        save_model(weights, model, config)
+        processes.on_first(lambda: save_model(weights, model, config))
+        processes.gather_broken(dataset)
         record = make_record(config, dataset, correct, state.curves, state.seconds)
         return TrainedRun(config, folder, model.eval(), dataset, record, False)
 
@@ -177,7 +186,12 @@ def within_budget(config: TrainConfig, model: nn.Module, objective: Objective, d
 
 
 def new_state(config: TrainConfig, model: nn.Module, objective: Objective, images: int) -> State:
-    """Return the state before the first step."""
+    """Return the state before the first step.
+
+    Raises:
+        ValueError: there are more processes than images in a batch.
+    """
+    processes.check_batches(images, config.batch_size)
     steps = -(-images // config.batch_size)
     optimizer = make_optimizer(model, config.momentum, config.weight_decay, nesterov=config.nesterov)
     losses, correct = torch.zeros(steps, dtype=torch.float64), torch.zeros(steps, dtype=torch.int64)
@@ -196,25 +210,33 @@ def run_epoch(state: State, config: TrainConfig, dataset: Data, checkpoints: Che
             module.begin_epoch(state.epoch - 1, config.epochs)
     order = epoch_order(config.seed, state.epoch, len(dataset.train_labels))
     batches = [places.numpy() for places in torch.split(order, config.batch_size)]
-    for batch in dataset.train_batches(batches[state.step :], config.seed, state.epoch):
+    parts = [processes.own_places(places) for places in batches[state.step :]]
+    for batch in dataset.train_batches(parts, config.seed, state.epoch):
         images, labels = map(torch.from_numpy, batch)
         generator = seed_step(config.seed, state.epoch, state.step)
-        x = as_inputs(AUGMENTATIONS[config.augment](images, generator), dataset)
         set_learning_rate(state.optimizer, learning_rate(config, state.epoch, state.step, len(batches)))
-        if state.step == 0:
-            estimate_deltas(state.model, x, labels)
-            set_mode(state.model, config.quantizers_only)
-        try:
+        with sharing(processes.own_shard(labels)), explained(checkpoints):
+            x = as_inputs(AUGMENTATIONS[config.augment](images, generator), dataset)
+            if state.step == 0:
+                estimate_deltas(state.model, x, labels)
+                set_mode(state.model, config.quantizers_only)
             train_step(state, x, labels)
             if checkpoints.due() or state.step == len(batches):
                 check_state(state)
-        except FloatingPointError as error:
-            advice = "lower the learning rate, or start from trained weights"
-            raise ValueError(f"{error}; {checkpoints.last_good}; {advice}") from error
         is_saved = checkpoints.due()
         if is_saved:
             checkpoints.save(state)
         progress.step(state.epoch - 1 + state.step / len(batches), is_saved)
+
+
+@contextmanager
+def explained(checkpoints: Checkpoints) -> Iterator[None]:
+    """Let a number that is not finite be an error that says how to go on."""
+    try:
+        yield
+    except FloatingPointError as error:
+        advice = "lower the learning rate, or start from trained weights"
+        raise ValueError(f"{error}; {checkpoints.last_good}; {advice}") from error
 
 
 def train_step(state: State, x: Tensor, labels: Tensor) -> None:
@@ -224,15 +246,16 @@ def train_step(state: State, x: Tensor, labels: Tensor) -> None:
         FloatingPointError: the loss is NaN or infinite; no parameter has changed.
     """
     loss, logits = state.objective(x, labels)
-    if not bool(loss.isfinite()):
+    batch_loss, correct = processes.batch_results(loss, (logits.argmax(1) == labels).sum())
+    if not bool(batch_loss.isfinite()):
         place = f"step {state.step + 1} of epoch {state.epoch}"
         cause = first_not_finite(state.model, x) or "the loss itself"
-        raise FloatingPointError(f"the loss became {loss.item()} in {place}; first not finite is {cause}")
+        raise FloatingPointError(f"the loss became {batch_loss.item()} in {place}; first not finite is {cause}")
     state.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     state.optimizer.step()
-    state.losses[state.step] = loss.detach()
-    state.correct[state.step] = (logits.argmax(1) == labels).sum()
+    state.losses[state.step] = batch_loss
+    state.correct[state.step] = correct
     state.step += 1
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from hwsim.files import write_json
+from trainers import processes
 from trainers.config import TrainConfig
 from trainers.data import Data, ImageFolder
 from trainers.run_folder import CHECKPOINT, RECORD, locked
@@ -45,6 +46,7 @@ def make_record(
         "study": config.study,
         "config": config.to_dict(),
         "seed": config.seed,
+        "processes": processes.count(),
         "versions": versions(),
         "data_sha256": dataset.sha256,
         **skipped(dataset),

@@ -5,11 +5,13 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
 from hwsim.files import read_json, write_json
+from trainers import processes
 from trainers.config import TrainConfig
 
 CONFIG = "config.json"
@@ -18,44 +20,62 @@ RECORD = "record.json"
 FLOAT_WEIGHTS = "float.safetensors"
 QUANTIZED_WEIGHTS = "model.safetensors"
 LOCK = ".lock"
+PROCESSES = "processes"
 
 #: Fields that do not decide the result: how often to save, and where files lie whose content is compared by hash.
 NEUTRAL = ("checkpoint_seconds", "data_dir", "calibration_dir", "init")
 
+_held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())  #: Folders that this thread holds.
+
 
 @contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
-    """Hold the folder, created if missing, for this process; the operating system frees it however the process ends.
+    """Hold the folder, created if missing, for this thread; the operating system frees it however the process ends.
+
+    Inside such a block the folder can be taken again. Of processes that train together the first holds it for all.
 
     Raises:
-        ValueError: another process holds it.
+        ValueError: another process or thread holds it.
         OSError: it cannot be created or written.
     """
+    path = run_dir.absolute()
+    if path in _held.get() or not processes.is_first():
+        yield
+        return
     run_dir.mkdir(parents=True, exist_ok=True)
     with (run_dir / LOCK).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ValueError(f"{run_dir} is in use by another run; one folder takes one run at a time") from error
-        yield
+        token = _held.set(_held.get() | {path})
+        try:
+            yield
+        finally:
+            _held.reset(token)
 
 
-def claim(run_dir: Path, config: TrainConfig, hashes: dict[str, str | None]) -> None:
+def claim(run_dir: Path, config: TrainConfig, hashes: dict[str, str | None]) -> bool:
     """Write the run's configuration into the folder, or check that it is that of the run already there.
 
     A field that the folder does not name is younger than its run: the field's default is what was done before. A run
     that left neither a checkpoint nor a record has nothing to lose. `hashes` names the content of data and
-    initial weights.
+    initial weights. How many processes train together is part of an unfinished run, since it decides the order of
+    sums; a finished one serves any number.
+
+    Returns whether the run is finished.
 
     Raises:
         ValueError: the folder belongs to another configuration; the message names the first field that differs.
     """
-    wanted = json.loads(json.dumps({**config.to_dict(), **hashes}))
-    path = run_dir / CONFIG
-    if path.exists() and any((run_dir / name).exists() for name in (CHECKPOINT, RECORD)):
-        _compare(run_dir, read_json(path), wanted)
+    wanted = json.loads(json.dumps({**config.to_dict(), **hashes, PROCESSES: processes.count()}))
+    path, is_finished = run_dir / CONFIG, (run_dir / RECORD).exists()
+    if path.exists() and (is_finished or (run_dir / CHECKPOINT).exists()):
+        there = {PROCESSES: 1, **read_json(path)}  # folders of older runs do not say it
+        _compare(run_dir, {**there, PROCESSES: wanted[PROCESSES]} if is_finished else there, wanted)
     else:
         write_json(path, wanted)
+    return is_finished
 
 
 def find_init(init: str, run_dir: Path, name: str = FLOAT_WEIGHTS) -> Path:

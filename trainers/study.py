@@ -14,6 +14,7 @@ from hwsim.cost import CostTable, network_cost, workload_cost
 from hwsim.executor import worker_pool
 from hwsim.network import Network
 from hwsim.network_file import save_network
+from trainers import processes
 from trainers.config import TrainConfig
 from trainers.data import open_data
 from trainers.evaluate import evaluation_batches
@@ -27,6 +28,7 @@ from trainers.progress import Progress
 from trainers.promises import ExportCheck, check_export
 from trainers.quantize import swap_layers
 from trainers.record import TrainedRun, finish
+from trainers.run_folder import locked
 from trainers.stages import cut, stage_names
 from trainers.trace import trace_workload
 
@@ -49,10 +51,14 @@ def run_design(
     """
     check_design(config)
     check_fits(config)
-    run = train(config, run_dir, progress)
-    if run.is_finished:
-        return run.record
-    if not config.is_quantized:
+    with locked(Path(run_dir)):
+        run = train(config, run_dir, progress)
+        return run.record if run.is_finished else processes.on_first(lambda: complete(run, on_check))
+
+
+def complete(run: TrainedRun, on_check: Callable[[ExportCheck], None] | None = None) -> dict[str, Any]:
+    """Export, check and count a trained run, write its record, and return that."""
+    if not run.config.is_quantized:
         return finish(run, {"cost": float_cost(run).rows()})
     network = export_run(run)
     check = check_run(run, network)

@@ -4,6 +4,7 @@ Work may have been done before, in an earlier attempt, and the first unit takes 
 from the first report on.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,13 @@ Advance = Callable[[float, str], None]  #: Takes how much is done, and what is b
 
 @contextmanager
 def progress(title: str, total: float, unit: str) -> Iterator[Advance]:
-    """Yield a function that reports how many of `total` units are done."""
+    """Yield a function that reports how many of `total` units are done.
+
+    Of processes that `torchrun` started only the first reports.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        yield lambda done, note: None
+        return
     with (_bar if sys.stderr.isatty() else _lines)(title, total, unit) as advance:
         yield advance
 

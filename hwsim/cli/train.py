@@ -24,7 +24,7 @@ def train(options: TrainOptions) -> None:
     A run that was killed continues when the same command runs again, and
     ends with the same record; a finished run is reused. A quantized design
     starts from float weights, which are trained first unless --init names
-    some.
+    some. Several processes share each batch if torchrun starts them.
 
     The run's folder, below --out, gets the record (JSON), the weights and
     the integer network (safetensors), which hwsim simulate and hwsim cost
@@ -33,6 +33,7 @@ def train(options: TrainOptions) -> None:
     Example: hwsim train --weights post --bits 4 --seed 1
     """
     from hwsim.errors import check_integer
+    from trainers.processes import is_first, joined
     from trainers.study import check_design
 
     check_integer("--parallel", options.parallel, 1, MAX_PARALLEL)
@@ -44,8 +45,10 @@ def train(options: TrainOptions) -> None:
         pairs = [after_float(config) for config in configs]
         before, configs = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     designs = designs_of(configs)
-    records = _run_all([*before, *designs], options.out, options.parallel)
-    _print_records([records[design.run_id] for design in designs], options.output)
+    with joined():
+        records = _run_all([*before, *designs], options.out, options.parallel)
+        if is_first():
+            _print_records([records[design.run_id] for design in designs], options.output)
 
 
 def designs_of(configs: "Iterable[TrainConfig]") -> "list[TrainConfig]":
@@ -69,8 +72,11 @@ def _run_all(configs: "Iterable[TrainConfig]", out: Path, parallel: int) -> dict
     """Return the records of the runs by name, each trained below `out`, continued there, or found finished."""
     if parallel == 1:
         return {config.run_id: run(config, out) for config in configs}
+    from trainers.processes import count
     from trainers.study import run_study
 
+    if count() > 1:
+        raise ValueError("--parallel trains each run in a process, torchrun each run in several: use one of them")
     return {record["run_id"]: record for record in run_study([*configs], out, parallel, _print_done)}
 
 
@@ -78,6 +84,7 @@ def run(config: "TrainConfig", out: Path) -> Mapping[str, Any]:
     """Train one design in its folder below `out`, or continue it, or find it finished, and return its record."""
     import sys
 
+    from trainers.processes import is_first
     from trainers.run_folder import RECORD
     from trainers.study import run_design
 
@@ -86,7 +93,7 @@ def run(config: "TrainConfig", out: Path) -> Mapping[str, Any]:
     checks: list[ExportCheck] = []
     with progress(f"{config.design}-s{config.seed}", config.epochs, "epochs") as advance:
         record = run_design(config, folder, Bar(advance), checks.append)
-    if was_finished:
+    if was_finished and is_first():
         print(f"{config.run_id}: finished before, reused from {folder}", file=sys.stderr)
     for check in checks:
         _print_layers(folder)

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 Images = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+Part = tuple[int, int]  #: Place p and number n of those who share batches: of every n batches they take the p-th.
+WHOLE: Part = (0, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +53,9 @@ class Dataset:
         """Yield the raw training images at each batch's places, and their labels; seed and epoch are not used."""
         yield from ((self.train_images[places], self.train_labels[places]) for places in batches)
 
-    def test_batches(self, size: int) -> Iterator[tuple[Images, npt.NDArray[np.int64]]]:
-        """Yield all raw test images in order, `size` at a time, and their labels."""
-        for start in range(0, len(self.test_labels), size):
+    def test_batches(self, size: int, part: Part = WHOLE) -> Iterator[tuple[Images, npt.NDArray[np.int64]]]:
+        """Yield the raw test images in order, `size` at a time, and their labels: all, or a part of the batches."""
+        for start in range(part[0] * size, len(self.test_labels), part[1] * size):
             chosen = slice(start, start + size)
             yield self.test_images[chosen], self.test_labels[chosen]
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwsim.executor import worker_pool
+from trainers.data.dataset import WHOLE, Part
 from trainers.data.decode import Pixels, Request, decode_batch
 
 SUFFIXES = (".jpeg", ".jpg", ".png")
@@ -81,10 +82,13 @@ class ImageFolder:
         requests = ([Request(paths[i], labels[i], (seed, epoch, i)) for i in batch.tolist()] for batch in batches)
         yield from self._decoded(requests)
 
-    def test_batches(self, size: int) -> Generator[Batch, None, None]:
-        """Yield all test images in order, `size` at a time, and their labels; raises what `train_batches` does."""
+    def test_batches(self, size: int, part: Part = WHOLE) -> Generator[Batch, None, None]:
+        """Yield the test images in order, `size` at a time, and their labels: all, or a part of the batches.
+
+        Raises what `train_batches` does.
+        """
         requests = [Request(*pair) for pair in zip(self.test_paths, self.test_labels.tolist(), strict=True)]
-        yield from self._decoded(requests[i : i + size] for i in range(0, len(requests), size))
+        yield from self._decoded(requests[i : i + size] for i in range(part[0] * size, len(requests), part[1] * size))
 
     def _decoded(self, batches: Iterator[list[Request]]) -> Generator[Batch, None, None]:
         for requests, (images, kept) in self._run(batches):

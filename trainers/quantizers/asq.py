@@ -39,6 +39,7 @@ from torch.nn.functional import relu
 from trainers.quantizers.base import LARGEST_SCALE, SMALLEST_SCALE, positive, spread
 from trainers.quantizers.lsq import LsqQuantizer
 from trainers.quantizers.straight_through import inside
+from trainers.shard import batch_max
 
 RATIO = 4  #: Input channels over hidden units.
 SMALLEST_BETA = 1e-8
@@ -87,7 +88,7 @@ class AsqQuantizer(LsqQuantizer):
     def forward(self, x: Tensor) -> Tensor:
         """Return the levels times each sample's step."""
         low, high = self.format.min_level, self.format.max_level
-        factor = (high * max(x.numel(), 1)) ** -0.5
+        factor = (high * self.count(x)) ** -0.5
         return round_by_sample(x, self.step, self.adapter(x), (low, high), factor, self.dequantize == "adapted_step")
 
     @torch.no_grad()
@@ -178,7 +179,7 @@ class StepAdapter(nn.Module):
     @torch.no_grad()
     def remember(self, inputs: list[Tensor]) -> None:
         """Let the peaks shrink a little, and rise to those of a batch."""
-        batch = torch.stack([x.abs().amax() for x in inputs])
+        batch = batch_max(torch.stack([x.abs().amax() for x in inputs]))
         self.peaks.copy_(torch.maximum(self.peaks * PEAK_MEMORY, batch))
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hwsim.formats import Format
+from trainers.shard import shard_of
 
 ROLES = ("weights", "activations")
 
@@ -54,6 +55,11 @@ class Quantizer(nn.Module, ABC):
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Return `x` on the grid `level * scale`, with the method's gradients."""
+
+    def count(self, x: Tensor) -> int:
+        """Return how many values `x` has, at least 1; of activations, the whole batch's (`trainers.shard`)."""
+        shared = self.role == "activations" and len(x) > 0
+        return shard_of(x).numel(x) if shared else max(x.numel(), 1)
 
     @property
     def per_channel(self) -> bool:

@@ -72,7 +72,7 @@ class DsqQuantizer(AffineQuantizer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the nearest levels of the range."""
-        factor = 1 / math.sqrt(max(x.numel(), 1) * self.high)
+        factor = 1 / math.sqrt(self.count(x) * self.high)
         out: Tensor = RoundSoftly.apply(  # type: ignore[no-untyped-call]
             x, self.lower, self.upper, self.softness, self.high, factor
         )

@@ -26,6 +26,7 @@ from torch.nn import functional
 from trainers.quantizers.base import positive, spread
 from trainers.quantizers.lsq import LsqQuantizer
 from trainers.quantizers.straight_through import inner_product, inside, row_products
+from trainers.shard import batch_mean, shard_of
 
 PROBES = 4  #: Vectors of random signs per estimate.
 
@@ -56,20 +57,26 @@ class EwgsQuantizer(LsqQuantizer):
     def forward(self, x: Tensor) -> Tensor:
         """Return the nearest multiples of the step, clipped to the range."""
         ends = (self.format.min_level, self.format.max_level)
-        factor = 1 / math.sqrt(max(x.numel() // self.step.numel(), 1) * ends[1])
+        factor = 1 / math.sqrt(max(self.count(x) // self.step.numel(), 1) * ends[1])
         out: Tensor = RoundScalingGradient.apply(  # type: ignore[no-untyped-call]
-            x, self.step, self.delta, ends, factor
+            x, self.step, self.delta, ends, factor, self.role == "weights"
         )
         return out
 
 
 class RoundScalingGradient(Function):
-    """Nearest integer times a step; `factor` scales the gradient of the step."""
+    """Nearest integer times a step; `factor` scales the gradient of the step.
+
+    Of weights (`is_whole`) each process has the gradient of its part of the batch. As the scaling is not linear, their
+    mean is taken before it.
+    """
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, step: Tensor, delta: Tensor, ends: tuple[float, float], factor: float) -> Tensor:
+    def forward(
+        x: Tensor, step: Tensor, delta: Tensor, ends: tuple[float, float], factor: float, is_whole: bool
+    ) -> Tensor:
         """Return the integers between the ends times the scale of `step`."""
         scale = spread(positive(step), x)
         return (x / scale).clamp(*ends).round_().mul_(scale)
@@ -77,32 +84,35 @@ class RoundScalingGradient(Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         """Keep what the backward pass reads."""
-        x, step, delta, ctx.ends, ctx.factor = inputs
+        x, step, delta, ctx.ends, ctx.factor, ctx.is_whole = inputs
         ctx.save_for_backward(x, output, step, delta)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
         """Return the gradients of `x` and `step`."""
         x, y, step, delta = ctx.saved_tensors
+        grad = batch_mean(grad) if ctx.is_whole else grad
         scale = positive(step)
         low, high = ctx.ends
         strength = delta / (spread(scale, x) * (high - low))
         passed = inside(grad + grad.abs() * (x - y) * strength, x / spread(scale, x), ctx.ends)
         sums = row_products if step.dim() else inner_product
         by_step = (sums(grad, y) - sums(passed, x)) / scale
-        return passed, torch.where(step < 0, -ctx.factor, ctx.factor) * by_step, None, None, None
+        return passed, torch.where(step < 0, -ctx.factor, ctx.factor) * by_step, None, None, None, None
 
 
 def estimate_deltas(model: nn.Module, x: Tensor, labels: Tensor) -> None:
     """Set the deltas that are estimated from the loss of one batch; without such quantizers nothing is done.
 
-    `x` are network inputs `[N, ...]`, `labels` their classes `[N]`. The model runs in eval mode, so that its running
-    statistics stay as they are, and is left as it was.
+    `x` are network inputs `[N, ...]`, `labels` their classes `[N]`; every process that has a part of a batch estimates
+    from the whole batch. The model runs in eval mode, so that its running statistics stay as they are, and is left as
+    it was.
     """
     quantizers = [module for module in model.modules() if isinstance(module, EwgsQuantizer) and module.is_estimated]
     if not quantizers:
         return
     was_training = model.training
+    x, labels = (shard_of(values).whole(values) for values in (x, labels))
     outputs, loss = watched_loss(model.eval(), quantizers, x, labels)
     model.train(was_training)
     gradients = grad(loss, outputs, create_graph=True)

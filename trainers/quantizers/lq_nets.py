@@ -28,6 +28,7 @@ from torch.autograd import Function
 
 from hwsim.formats import Codebook, Format
 from trainers.quantizers.base import Quantizer, check_bits, positive
+from trainers.shard import batch_sum, shard_of
 
 KEPT = 0.9  #: Share of the old basis in the moving average.
 DIAGONAL = 1e-4
@@ -87,7 +88,7 @@ class LqNetsQuantizer(Quantizer):
         top = None if self.signed else levels[-1] * self.scale
         out: Tensor = TakeLevel.apply(x, places, levels, self.scale_for(x), top)  # type: ignore[no-untyped-call]
         if self.training:
-            seen = len(x) if self.signed else max(SEEN // x[0].numel(), 1)
+            seen = len(x) if self.signed else self._seen(x)
             self.improve(x.detach()[:seen], places[:seen], encodings, KEPT)
         return out
 
@@ -102,6 +103,8 @@ class LqNetsQuantizer(Quantizer):
         index = (places.reshape(rows, -1) + first[:, None]).flatten()
         counts = torch.bincount(index, minlength=rows * count).reshape(rows, count).double()
         sums = torch.bincount(index, x.flatten(), minlength=rows * count).reshape(rows, count).double()
+        if not self.signed:
+            counts, sums = batch_sum(torch.stack([counts, sums]))
         gain, basis, bits = self.gain.double().reshape(-1, 1), self.basis.double(), encodings.double()
 
         weights = (gain.square() * counts).sum(0)
@@ -115,6 +118,11 @@ class LqNetsQuantizer(Quantizer):
         is_good = largest.isfinite() & (largest > 0) & (gain * largest).isfinite().all()
         self.basis.copy_(torch.where(is_good, mixed / largest, basis))
         self.gain.copy_(torch.where(is_good, positive((gain * largest).reshape(self.gain.shape)), self.gain))
+
+    def _seen(self, x: Tensor) -> int:
+        """Return how many samples of `x` are among the batch's first that the basis is fitted to."""
+        shard = shard_of(x)
+        return min(max(max(SEEN // x[0].numel(), 1) - shard.start, 0), shard.count)
 
     def _levels(self) -> tuple[Tensor, Tensor]:
         """Return the integer levels in ascending order, equal ones included, `[2^b]`, and their encodings."""

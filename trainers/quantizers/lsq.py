@@ -42,7 +42,7 @@ class LsqQuantizer(StepQuantizer):
     def forward(self, x: Tensor) -> Tensor:
         """Return the nearest multiples of the step, clipped to the range."""
         low, high = self.format.min_level, self.format.max_level
-        factor = 1 / math.sqrt(max(x.numel() // self.step.numel(), 1) * high)
+        factor = 1 / math.sqrt(max(self.count(x) // self.step.numel(), 1) * high)
         return round_to_integer(x, self.step, low, high, factor)
 
     def rank(self, ratio: Tensor) -> Tensor:

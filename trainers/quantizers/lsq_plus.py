@@ -75,7 +75,7 @@ class LsqPlusQuantizer(AffineQuantizer):
             half = 2 ** (self.bits - 1)
             factor = 1 / math.sqrt(max(x.numel() // self.step.numel(), 1) * (half - 1))
             return round_to_integer(x, self.step, -half, half - 1, factor)
-        factor = 1 / math.sqrt(max(x.numel(), 1) * self.high)
+        factor = 1 / math.sqrt(self.count(x) * self.high)
         out: Tensor = RoundWithOffset.apply(  # type: ignore[no-untyped-call]
             x, self.step, self.offset, self.high, factor
         )

@@ -36,6 +36,7 @@ from hwsim.formats import Uniform
 from trainers.quantizers.base import Quantizer, check_bits, positive
 from trainers.quantizers.calibration import best_step
 from trainers.quantizers.straight_through import gradients, round_to_integer
+from trainers.shard import Shard, batch_sum, shard_of
 
 LOWEST, HIGHEST = 2, 8  #: The bits that can be learned.
 MARGIN = 0.05  #: sigmoid(theta) starts this far from 0 and 1.
@@ -104,7 +105,7 @@ class NipqQuantizer(Quantizer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `x` with noise inside the range, or, in eval mode and at the end of training, rounded."""
-        factor = 1 / math.sqrt(max(x.numel(), 1))
+        factor = 1 / math.sqrt(self.count(x))
         if self.training and self.frozen_bits is None:
             return self._with_noise(x, factor)
         bits = self.learned_bits if self.frozen_bits is None else self.frozen_bits
@@ -117,7 +118,10 @@ class NipqQuantizer(Quantizer):
         step = slowed / (torch.exp2(dithered(self.soft_bits) - int(self.signed)) - 1)
         ends = (-1.0 if self.signed else 0.0, 1.0)
         clipped: Tensor = ClipToRange.apply(x, slowed, ends)  # type: ignore[no-untyped-call]
-        return clipped + draw_errors(x.detach(), step.detach(), alpha.detach(), ends) * step
+        return clipped + self._errors(x.detach(), step.detach(), alpha.detach(), ends) * step
+
+    def _errors(self, x: Tensor, step: Tensor, alpha: Tensor, ends: tuple[float, float]) -> Tensor:
+        return draw_errors(x, step, alpha, ends, None if self.role == "weights" else shard_of(x))
 
     def _step(self, bits: int) -> Tensor:
         return positive(functional.softplus(self.range)) / self._highest(bits)
@@ -168,14 +172,23 @@ def dithered(bits: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def draw_errors(x: Tensor, step: Tensor, alpha: Tensor, ends: tuple[float, float]) -> Tensor:
-    """Return, in the shape of `x`, draws from the rounding errors of its values inside the range; 0 outside it."""
+def draw_errors(
+    x: Tensor, step: Tensor, alpha: Tensor, ends: tuple[float, float], shard: Shard | None = None
+) -> Tensor:
+    """Return, in the shape of `x`, draws from the rounding errors of its values inside the range; 0 outside it.
+
+    Values and draws are those of the whole batch of which `x` is a part, if it is.
+    """
     flat = x.flatten()
-    values = flat[:: max(-(-flat.numel() // SAMPLE), 1)]
+    start, size = (shard.start * x[0].numel(), shard.numel(x)) if shard else (0, flat.numel())
+    stride = max(-(-size // SAMPLE), 1)
+    values = flat[-start % stride :: stride]
     errors = (values / step).round() - values / step
     is_inside = (values >= ends[0] * alpha) & (values <= ends[1] * alpha)
     counts = torch.histc(torch.where(is_inside, errors, 2.0), BINS, -0.5, 0.5)  # ignores what is beyond
-    drawn = inverse_distribution(counts).index_select(0, torch.randint(POINTS, flat.shape, device=x.device))
+    counts = batch_sum(counts) if shard else counts
+    places = torch.randint(POINTS, (size,), device=x.device).narrow(0, start, flat.numel())
+    drawn = inverse_distribution(counts).index_select(0, places)
     return drawn.view(x.shape).mul_((x >= ends[0] * alpha) & (x <= ends[1] * alpha))
 
 
