@@ -10,14 +10,17 @@ import torch
 from torch import Tensor
 
 from trainers import loop, processes
-from trainers.bwrf import BwrfConfig
+from trainers.bwrf import BlockReplacement, BwrfConfig
 from trainers.checkpoint import Checkpoints, State
 from trainers.config import TrainConfig
 from trainers.data import Data, Dataset, load_dataset
 from trainers.evaluate import as_inputs, count_correct
 from trainers.model_file import write_tensors
 from trainers.models import make_model
+from trainers.objective import Distillation, TaskObjective
+from trainers.progress import Silent
 from trainers.quantize import quantize
+from trainers.quantizers_only import freeze_weights
 from trainers.shared_layers import shared_layers
 
 IMAGES = 146  #: Shared by two processes, batches of 63 become 32 + 31 images, and the last of 20 becomes 10 + 10.
@@ -51,16 +54,16 @@ def take_steps(design: str) -> dict[str, Tensor]:
     if config.is_quantized:
         model = quantize(full, config.quantization, loop.calibration_batch(config, dataset).float())
     model, full = model.double().train(), full.double()
-    objective: Any = loop.TaskObjective(model)
+    objective: Any = TaskObjective(model)
     if config.bwrf:
-        objective = loop.BlockReplacement(model, full, config.bwrf)
+        objective = BlockReplacement(model, full, config.bwrf)
     if config.quantizers_only:
-        loop.freeze_weights(model)
-        objective = loop.Distillation(model, full)
+        freeze_weights(model)
+        objective = Distillation(model, full)
     objective = processes.shared_objective(loop.within_budget(config, model, objective, dataset), model)
     state = loop.new_state(config, model, objective, IMAGES)
     with shared_layers(model):
-        loop.run_epoch(state, config, dataset, Checkpoints(Path("none"), 1e9))
+        loop.run_epoch(state, config, dataset, Checkpoints(Path("none"), 1e9), Silent())
     return results(state, dataset)
 
 

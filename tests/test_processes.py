@@ -7,19 +7,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from command import error
 from shared_training import DESIGNS, in_float64, main, take_steps
 from torch import Tensor, nn
 
 from hwsim.files import read_json
 from trainers import loop, processes, shard
+from trainers.data import load_dataset
 from trainers.evaluate import as_inputs, count_correct
 from trainers.model_file import read_tensors
 from trainers.shard import Shard
@@ -103,59 +103,63 @@ def start_pair(*arguments: object) -> list[subprocess.Popen[str]]:
 
 def run_pair(*arguments: object) -> list[tuple[int, str, str]]:
     """Return exit code, output and messages of two processes that run a command together."""
-    return [(process.wait(), *process.communicate()) for process in start_pair(*arguments)]
+    outputs = [(process, *process.communicate()) for process in start_pair(*arguments)]
+    return [(process.returncode, out, messages) for process, out, messages in outputs]
 
 
 SHORT = ("train", "--weights", "float", "--epochs", "3", "--batch-size", "256", "--format", "csv", "--out")
 RUN = "digits-digits_resnet-float-s0"
 
 
-def lasting(record: dict[str, Any]) -> dict[str, Any]:
-    """What must not depend on when and how often a run was started."""
-    return {name: value for name, value in record.items() if name != "volatile"}
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of runs of two processes when nothing goes wrong."""
-    out = tmp_path_factory.mktemp("undisturbed")
+def train_by_two(out: Path) -> Path:
+    """Let two processes train to the end, and return the run's folder."""
     (code, table, messages), (other_code, *silent) = run_pair(*SHORT, out)
     assert (code, other_code) == (0, 0), messages
     assert table.startswith("run,")
     assert "3/3 epochs" in messages
     assert silent == ["", ""]
-    return out
+    return out / RUN
 
 
-def test_first_process_alone_writes(undisturbed: Path) -> None:
-    record = read_json(undisturbed / RUN / "record.json")
-    assert record["processes"] == 2
-    assert record["curves"][-1]["test_accuracy"] == record["accuracy"]["float"]
-    assert {file.name for file in (undisturbed / RUN).iterdir()} == {
-        *(".lock", "config.json", "float.safetensors", "record.json")
-    }
-
-
-@pytest.mark.parametrize("killed", [1, pytest.param(0, marks=pytest.mark.slow)])
-def test_run_of_a_killed_process_continues(killed: int, undisturbed: Path, tmp_path: Path) -> None:
-    pair = start_pair(*SHORT, tmp_path)
+def kill_and_continue(killed: int, out: Path) -> Path:
+    """Kill one of two processes after the first checkpoint, let two go on, and return the run's folder."""
+    pair = start_pair(*SHORT, out)
     deadline = time.monotonic() + 120
-    while not (tmp_path / RUN / "checkpoint.safetensors").exists() and time.monotonic() < deadline:
+    while not (out / RUN / "checkpoint.safetensors").exists() and time.monotonic() < deadline:
         assert pair[0].poll() is None, pair[0].communicate()
         time.sleep(0.002)
     pair[killed].send_signal(signal.SIGKILL)
     _, messages = pair[1 - killed].communicate(timeout=60)
-    assert pair[killed].wait() == -signal.SIGKILL
+    pair[killed].communicate()
+    assert pair[killed].returncode == -signal.SIGKILL
     assert pair[1 - killed].returncode == 2
     assert "hwsim: error: another process of this training ended or cannot be reached" in messages
     assert "Traceback" not in messages
-    assert not (tmp_path / RUN / "record.json").exists()
-    alone = subprocess.run([sys.executable, "-m", "hwsim", *SHORT, str(tmp_path)], capture_output=True, text=True)
-    assert alone.returncode == 2
-    assert "holds a run with processes=2, this one has 1" in alone.stderr
-    assert [code for code, _, _ in run_pair(*SHORT, tmp_path)] == [0, 0]
-    again, expected = (read_json(folder / RUN / "record.json") for folder in (tmp_path, undisturbed))
-    assert lasting(again) == lasting(expected)
+    assert not (out / RUN / "record.json").exists()
+    assert "holds a run with processes=2, this one has 1" in error(*SHORT, out)
+    return train_by_two(out)
+
+
+@pytest.fixture(scope="module")
+def continued(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of two processes of which the second was killed."""
+    return kill_and_continue(1, tmp_path_factory.mktemp("continued"))
+
+
+def test_first_process_alone_writes(continued: Path) -> None:
+    record = read_json(continued / "record.json")
+    assert record["processes"] == 2
+    assert record["curves"][-1]["test_accuracy"] == record["accuracy"]["float"]
+    assert {file.name for file in continued.iterdir()} == {
+        *(".lock", "config.json", "float.safetensors", "record.json")
+    }
+
+
+@pytest.mark.slow
+def test_killed_run_ends_with_the_same_record(continued: Path, tmp_path: Path) -> None:
+    runs = (continued, train_by_two(tmp_path / "undisturbed"), kill_and_continue(0, tmp_path))
+    first, *others = ({**read_json(folder / "record.json"), "volatile": {}} for folder in runs)
+    assert all(other == first for other in others)
 
 
 @pytest.mark.slow
@@ -177,7 +181,7 @@ def test_batches_that_cannot_be_shared_are_refused(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ValueError, match="4 processes cannot share a batch of 2 images, as 1346 images in batches of"):
         processes.check_batches(1346, 64)
     with pytest.raises(ValueError, match="4 processes cannot share a batch of 3 images"):
-        processes.check_batches(1346, 3)
+        processes.check_batches(1347, 3)
     processes.check_batches(1348, 64)
 
 
@@ -203,9 +207,14 @@ def test_parts_are_the_batch_in_order(images: int, monkeypatch: pytest.MonkeyPat
 def one_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process share the batch with nobody: its part is the whole."""
     monkeypatch.setattr(shard, "is_shared", lambda: True)
-    monkeypatch.setattr(shard.distributed, "all_reduce", lambda *_: None)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda *_: None)
     for name in ("is_shared", "batch_sum"):
         monkeypatch.setattr(f"trainers.shared_layers.{name}", getattr(shard, name))
+
+
+def gradients(module: nn.Module) -> list[Tensor]:
+    """Return the gradients of a module's parameters."""
+    return [value.grad for value in module.parameters() if value.grad is not None]
 
 
 @pytest.mark.usefixtures("one_of_one")
@@ -224,7 +233,7 @@ def test_shared_batch_norm_is_batch_norm(momentum: float | None) -> None:
             out = norm(given)
             (out * weights).sum().backward()
         assert given.grad is not None
-        results.append([out, given.grad, *(value.grad for value in norm.parameters()), *norm.buffers()])
+        results.append([out, given.grad, *gradients(norm), *norm.buffers()])
     for expected, found in zip(*results, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
 
@@ -258,7 +267,7 @@ def test_layers_are_shared_for_a_while() -> None:
 
 
 def test_two_batches_of_an_evaluation_are_shared() -> None:
-    dataset = replace(loop.training_data(loop.TrainConfig()))
+    dataset = load_dataset("digits")
     parts = [[labels for _, labels in dataset.test_batches(100, (place, 2))] for place in range(2)]
     assert [len(labels) for labels in parts[0]] == [100, 100, 51]
     assert [len(labels) for labels in parts[1]] == [100, 100]
