@@ -18,6 +18,7 @@ import torch
 from interleaved import machine, measure, report
 from torch import Tensor, nn
 
+from hwsim.cli.progress import progress
 from trainers.bwrf import BlockReplacement, BwrfConfig
 from trainers.models import make_model
 from trainers.objective import Objective, TaskObjective
@@ -62,7 +63,7 @@ def make_step(row: str, base: nn.Module, batch: Batch, compiled: bool) -> Step:
     objective: Objective = TaskObjective(model)
     if row.startswith("bwrf"):
         objective = BlockReplacement(model, base, BwrfConfig())
-    run = torch.compile(objective) if compiled else objective
+    run = compile_row(row, objective) if compiled else objective
     optimizer = make_optimizer(model, momentum=0.9, weight_decay=1e-4)
     set_learning_rate(optimizer, 1e-3)
 
@@ -73,6 +74,17 @@ def make_step(row: str, base: nn.Module, batch: Batch, compiled: bool) -> Step:
         optimizer.step()
 
     return step
+
+
+def compile_row(row: str, objective: Objective) -> Objective:
+    """Return the objective compiled for itself: rows share their code, of which only a few versions would be kept.
+
+    Raises:
+        torch._dynamo.exc.Unsupported: a row of ours is not one graph.
+    """
+    settings = {"fullgraph": row != "brevitas", "dynamic": False, "isolate_recompiles": True}
+    run: Objective = torch.compile(objective, **settings)  # type: ignore[call-overload]  # which lacks the last
+    return run
 
 
 def make_row(row: str, base: nn.Module, x: Tensor) -> nn.Module:
@@ -118,9 +130,13 @@ def make_steps(options: argparse.Namespace) -> dict[str, Step]:
     batch = Batch(torch.randn(options.batch, *IMAGE), torch.randint(10, (options.batch,)))
     base = make_model("resnet20")
     chosen = [row for row in rows() if row == FLOAT or not options.only or row in options.only]
-    steps = {row: make_step(row, base, batch, options.compiled) for row in chosen}
-    for step in steps.values():
-        step()
+    steps: dict[str, Step] = {}
+    with progress("first steps", len(chosen), "rows") as advance:
+        for row in chosen:
+            advance(len(steps), row)
+            steps[row] = make_step(row, base, batch, options.compiled)
+            steps[row]()
+        advance(len(steps), "")
     return steps
 
 
@@ -144,7 +160,9 @@ def main() -> None:
     parser.add_argument("--format", choices=("markdown", "json"), default="markdown")
     parser.add_argument("--batch", type=int, default=128, help="images per step")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--only", nargs="*", default=[], help="rows, such as 'weights lsq' or brevitas")
+    parser.add_argument(
+        "--only", nargs="*", default=[], choices=rows(), metavar="ROW", help="such as 'weights lsq' or brevitas"
+    )
     parser.add_argument("--compiled", action="store_true", help="compile every row with torch.compile")
     options = parser.parse_args()
     steps = make_steps(options)

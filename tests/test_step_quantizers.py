@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from trainers.quantizers import QUANTIZERS, ROLES, Quantizer, find_method, make_quantizer
 from trainers.quantizers.base import LARGEST_SCALE, SMALLEST_SCALE
 from trainers.quantizers.step import StepQuantizer
-from trainers.quantizers.straight_through import round_to_integer, round_to_level
+from trainers.quantizers.straight_through import nearest_level, round_to_integer, round_to_level
 
 BITS = range(2, 9)
 STEP_METHODS = ("lsq", "pot", "post")
@@ -238,13 +238,24 @@ def test_functions_work_under_torch_func() -> None:
             torch.testing.assert_close(together[index], torch.stack([pair[index] for pair in one_by_one]))
 
 
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # the compiler's own doing
+@pytest.mark.parametrize(("name", "bits"), [("pot", 2), ("post", 4), ("post", 8)])
+def test_compiled_levels_are_those_of_the_search(name: str, bits: int) -> None:
+    quantizer = make_step_quantizer(name, "weights", bits, **options_for(name, bits))
+    ratios = ratios_around_thresholds(quantizer)
+    compiled = torch.compile(nearest_level, fullgraph=True, backend="eager")
+    tables = quantizer.threshold_table, quantizer.level_table
+    assert torch.equal(compiled(ratios, *tables), nearest_level(ratios, *tables))
+
+
+@pytest.mark.parametrize("name", ["lsq", "post"])
 @pytest.mark.parametrize("channels", [None, 4])
-def test_gradients_do_not_depend_on_the_memory_format(channels: int | None) -> None:
+def test_gradients_do_not_depend_on_the_memory_format(name: str, channels: int | None) -> None:
     generator = torch.Generator().manual_seed(0)
     x, grad = (torch.randn(4, 3, 5, 7, generator=generator) for _ in range(2))
     results = []
     for memory_format in (torch.contiguous_format, torch.channels_last):
-        quantizer = make_step_quantizer("lsq", "weights", 4, channels=channels)
+        quantizer = make_step_quantizer(name, "weights", 4, channels=channels)
         quantizer.initialize(x)
         inputs = x.clone(memory_format=memory_format).requires_grad_()
         quantizer(inputs).backward(grad)

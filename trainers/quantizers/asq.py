@@ -206,7 +206,7 @@ class RoundBySample(Function):
         """Return the gradients of `x`, `step` and `beta`."""
         x, y, step, beta = ctx.saved_tensors
         scale, own = adapted(step, beta), positive(step)
-        by_x = inside(grad, x / spread(scale, x), ctx.ends)
+        by_x = inside(grad, not_in_advance(x, grad) / spread(scale, x), ctx.ends)
         ratios = by_sample(by_x, x) / scale
         if ctx.adapts:
             rounding = by_sample(grad, y) / scale - ratios
@@ -219,8 +219,18 @@ class RoundBySample(Function):
         return by_x, torch.where(step < 0, -total, total), by_beta, None, None, None
 
 
+def not_in_advance(x: Tensor, grad: Tensor) -> Tensor:
+    """Return x, compiled with zeros where the gradient is zero.
+
+    So a compiler cannot make the mask in the forward pass and keep it, which it does in another order in memory than x.
+    """
+    return torch.where(grad == 0, 0, x) if torch.compiler.is_compiling() else x
+
+
 def by_sample(a: Tensor, b: Tensor) -> Tensor:
-    """Return the sum of a * b over each sample, shape (N,)."""
+    """Return the sum of a * b over each sample, shape (N,); compiled without a view, as `inner_product` is."""
+    if torch.compiler.is_compiling():
+        return (a * b).sum(tuple(range(1, a.dim())))
     out: Tensor = torch.linalg.vecdot(a.flatten(1), b.flatten(1))
     return out
 

@@ -25,6 +25,7 @@ from torch.autograd import Function
 
 from trainers.quantizers.base import positive, spread
 
+MOST_COMPARISONS = 32  #: More thresholds are searched, as each one makes the compiled code longer.
 BEYOND = np.array([-np.inf, np.inf], np.float32)
 
 
@@ -64,8 +65,7 @@ class RoundToLevel(Function):
     ) -> Tensor:
         """Return the levels times the scale of `step`; `ends` are the outermost levels, `factor` is as above."""
         scale = spread(positive(step), x)
-        places = torch.bucketize(x / scale, thresholds, right=True)
-        return levels.index_select(0, places.flatten()).view(x.shape).mul_(scale)
+        return nearest_level(x / scale, thresholds, levels).mul_(scale)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -94,6 +94,20 @@ def round_to_level(
     return out
 
 
+def nearest_level(ratio: Tensor, thresholds: Tensor, levels: Tensor) -> Tensor:
+    """Return the level whose place is the number of thresholds that do not exceed the ratio, in the shape of `ratio`.
+
+    A compiler makes one pass of a few comparisons, but has to leave a search to PyTorch.
+    """
+    if torch.compiler.is_compiling() and len(thresholds) <= MOST_COMPARISONS:
+        out = levels[0].expand_as(ratio)
+        for threshold, level in zip(thresholds.unbind(), levels[1:].unbind(), strict=True):
+            out = torch.where(ratio >= threshold, level, out)
+        return out
+    places = torch.bucketize(ratio.contiguous(), thresholds, right=True)
+    return levels.index_select(0, places.flatten()).view(ratio.shape)
+
+
 def gradients(
     grad: Tensor, x: Tensor, y: Tensor, step: Tensor, ends: tuple[float, float], factor: float
 ) -> tuple[Tensor, Tensor]:
@@ -106,8 +120,12 @@ def gradients(
 
 
 def inner_product(a: Tensor, b: Tensor) -> Tensor:
-    """Return the sum of a * b, a scalar, without a product as large as the tensors if they lie in one piece."""
-    if a.is_contiguous() and b.is_contiguous():
+    """Return the sum of a * b, a scalar, without a product as large as the tensors if they lie in one piece.
+
+    A compiler makes no product, may change the order in memory (convolutions get channels last), and would then have
+    to gather a view that it saw here.
+    """
+    if not torch.compiler.is_compiling() and a.is_contiguous() and b.is_contiguous():
         return torch.dot(a.view(-1), b.view(-1))
     return (a * b).sum()
 
