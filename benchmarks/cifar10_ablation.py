@@ -27,7 +27,7 @@ from trainers.run_folder import RECORD
 from trainers.study import check_design, run_design
 
 UNFINISHED = 3  #: Exit status of a slice that leaves something to do.
-EVALUATION_S = 180.0  #: What is kept of a slice for the evaluation of a trained network on all test images.
+EVALUATION_S = 120.0  #: What is kept of a slice for the evaluation of a trained network on all test images.
 
 
 class TimeUpError(Exception):
@@ -90,13 +90,9 @@ def make_config(method: str, bits: int, seed: int, options: argparse.Namespace) 
         "activations": activations,
         "bwrf": BwrfConfig() if replaces else None,
     }
-    given: dict[str, Any] = {
-        "study": f"cifar10_{options.epochs}_epochs",
-        "bits": bits,
-        "seed": seed,
-        "epochs": options.epochs,
-    }
-    return replace(PRESETS["cifar10"][1], data_dir=options.data_dir, init=options.init, **given, **design)
+    given: dict[str, Any] = {"study": f"cifar10_{options.epochs}_epochs", "bits": bits, "seed": seed}
+    given |= {"epochs": options.epochs, "lr": options.lr, "data_dir": options.data_dir, "init": options.init}
+    return replace(PRESETS["cifar10"][1], **given, **design)
 
 
 def configs(options: argparse.Namespace) -> Iterator[TrainConfig]:
@@ -150,6 +146,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--init", help="float weights of resnet20 to start from")
     parser.add_argument("--out", type=Path, default=Path("runs/cifar10"), help="folder of the runs")
     parser.add_argument("--epochs", type=int, default=1, help="epochs of each run (the paper: 300)")
+    parser.add_argument("--lr", type=float, default=0.01, help="largest learning rate (the paper: 0.04)")
     parser.add_argument("--methods", default=",".join(METHODS), help="rows of the table, separated by commas")
     parser.add_argument("--bits", default="4,3", help="bits of weights and activations, separated by commas")
     parser.add_argument("--seeds", default="0", help="seeds of each run, separated by commas")

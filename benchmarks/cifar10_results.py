@@ -53,10 +53,9 @@ hwsim evaluate resnet20_cifar10_optionA_bsd2.safetensors --data cifar10 --data-d
 
 RECIPE = """## Recipe
 
-One for all methods, from the same float weights: SGD with momentum {momentum}, batches of {batch_size}, learning rate
-{lr} falling by a cosine step by step, weight decay {weight_decay} on weights, random crops and mirroring; first and
-last layer LSQ at {first_last_bits} bits. Nothing was tuned for a method. One run, and all of them in slices of 9
-minutes:
+One for all methods, from the same float weights: SGD with momentum {momentum}, batches of {batch_size}, a learning rate
+that falls by a cosine step by step, weight decay {weight_decay} on weights, random crops and mirroring; first and last
+layer LSQ at {first_last_bits} bits. Nothing was tuned for a method. One run, and all of them in slices of 9 minutes:
 
 ```bash
 hwsim train --data cifar10 --data-dir DIR --model resnet20 --init resnet20_cifar10_optionA_bsd2.safetensors \\
@@ -66,7 +65,7 @@ until python benchmarks/cifar10_ablation.py --data-dir DIR --init resnet20_cifar
 python benchmarks/cifar10_results.py --collect runs/cifar10
 ```
 
-The script's `--methods`, `--bits` and `--epochs` choose rows; the paper's schedule is `--epochs 300`.
+The script's `--methods`, `--bits` and `--epochs` choose rows; the paper's schedule is `--epochs 300 --lr 0.04`.
 `python benchmarks/cifar10_ablation.py --out benchmarks/results/cifar10` prints the table, with `--format json` the
 numbers.
 """
@@ -89,8 +88,8 @@ READING = """## What is and is not comparable
 * Integers differ from the fake-quantized network by rounding alone: requantization with integer multipliers, for POST a
   product table with {fraction_bits} fraction bits, for ASQ its adapter in fixed point. Agreement: the share of test
   images on which both predict the same class.
-* G BOPs: weight bits x activation bits x MACs. Storage: every stored value of the integer network packed bit after bit,
-  in decimal kB. Tables: bits of the product tables of POST and of the level tables of codebooks.
+* G BOPs: weight bits x activation bits x MACs, with ASQ's adapters. Storage: every stored value of the integer network
+  packed bit after bit, in decimal kB. Tables: bits of the product tables of POST and of the level tables of codebooks.
 * Training: wall-clock minutes of one thread on a machine that did other work at the same time, so an upper bound;
   [performance.md](performance.md#training-step) measures steps. Evaluation and simulation are not in it.
 """
@@ -123,15 +122,15 @@ def paper_results() -> dict[tuple[str, int], tuple[float, str]]:
 
 
 def summaries(records: Iterable[Record]) -> list[Row]:
-    """Return a row of numbers per number of epochs, width and method: means over seeds, and their standard deviations.
+    """Return a row of numbers per schedule, width and method: means over seeds, and their standard deviations.
 
     Accuracies are in percent, costs those of the first seed.
     """
-    groups: dict[tuple[int, int, int], list[Record]] = {}
+    groups: dict[tuple[int, float, int, int], list[Record]] = {}
     order = list(METHODS)
     for record in records:
         config = record["config"]
-        key = config["epochs"], -config["bits"], order.index(str(method_of(record)))
+        key = config["epochs"], config["lr"], -config["bits"], order.index(str(method_of(record)))
         groups.setdefault(key, []).append(record)
     return [summary(groups[key]) for key in sorted(groups)]
 
@@ -141,7 +140,12 @@ def summary(runs: Sequence[Record]) -> Row:
     config, method = runs[0]["config"], str(method_of(runs[0]))
     paper, source = paper_results().get((method, config["bits"]), (None, None))
     row: dict[str, Value] = {"method": method, "weight_bits": config["bits"], "activation_bits": config["act_bits"]}
-    row |= {"epochs": config["epochs"], "seeds": len(runs), "test_images": runs[0]["counts"]["test_images"]}
+    row |= {
+        "epochs": config["epochs"],
+        "lr": config["lr"],
+        "seeds": len(runs),
+        "test_images": runs[0]["counts"]["test_images"],
+    }
     for kind in ("float", "qat", "integer", "agreement"):
         shares = [100 * run["accuracy"][kind] for run in runs]
         row[kind] = statistics.mean(shares)
@@ -190,16 +194,17 @@ def page(records: Sequence[Record]) -> str:
     known = {"baseline": baseline, "images": images}
     paper_baseline, _ = paper_results()["float", 32]
     reading = READING.format(**known, **config, seeds_text=text, deviation=deviation, paper_baseline=paper_baseline)
-    sections = [
-        f"## {title(epochs)}\n\n{render(table(row for row in rows if row['epochs'] == epochs), 'markdown')}"
-        for epochs in sorted({row["epochs"] for row in rows})
+    return "\n".join([INTRO.format(**known), RECIPE.format(**config), *sections(rows), reading])
+
+
+def sections(rows: Sequence[Row]) -> list[str]:
+    """Return a section with a table for every schedule."""
+    schedules = dict.fromkeys((row["epochs"], row["lr"]) for row in rows)
+    found = {schedule: [row for row in rows if (row["epochs"], row["lr"]) == schedule] for schedule in schedules}
+    return [
+        f"## {epochs} epoch{'s' if epochs > 1 else ''}, learning rate {lr:g}\n\n{render(table(same), 'markdown')}"
+        for (epochs, lr), same in found.items()
     ]
-    return "\n".join([INTRO.format(**known), RECIPE.format(**config), *sections, reading])
-
-
-def title(epochs: int) -> str:
-    """Return the heading of a table."""
-    return "1 epoch" if epochs == 1 else f"{epochs} epochs"
 
 
 def portable(record: Record) -> Record:

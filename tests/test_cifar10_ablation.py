@@ -92,7 +92,7 @@ def test_nothing_new_begins_at_the_end_of_a_slice(ablation: Any) -> None:
         watch.begin("second")
     with pytest.raises(ablation.TimeUpError):
         watch.update(1, 2, {"loss": 1.0, "test_accuracy": 0.5})
-    late = ablation.Slice(minutes=2)
+    late = ablation.Slice(minutes=1.5)
     late.step(0.5, is_saved=True)
     late.update(1, 2, {"loss": 1.0, "test_accuracy": 0.5})
     with pytest.raises(ablation.TimeUpError):
@@ -193,6 +193,17 @@ def test_seeds_are_one_row_with_their_mean_and_deviation(ablation: Any, results:
     (shown,) = results.table([row])
     assert shown["fake-quantized [%]"] == "90.00 ± 2.00"
     assert shown["integers [%]"] == "89.00 ± 2.00"
+
+
+def test_every_schedule_has_a_table_of_its_own(results: Any) -> None:
+    records = [example(results) for _ in range(3)]
+    for record, (epochs, lr) in zip(records, ((300, 0.04), (1, 0.04), (1, 0.01)), strict=True):
+        record["config"] |= {"epochs": epochs, "lr": lr}
+    text = results.page(records)
+    headings = [line for line in text.splitlines() if "learning rate" in line and line.startswith("## ")]
+    schedules = ["1 epoch, learning rate 0.01", "1 epoch, learning rate 0.04", "300 epochs, learning rate 0.04"]
+    assert headings == [f"## {schedule}" for schedule in schedules]
+    assert text.count("| post |") == 3
 
 
 def test_costs_are_those_of_the_integer_network(results: Any) -> None:

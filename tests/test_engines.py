@@ -170,6 +170,25 @@ def test_trace_holds_every_node_in_order(engine: str) -> None:
     }
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("batch_size", [2, 5])
+def test_trace_of_some_nodes_is_theirs_and_the_output(engine: str, batch_size: int) -> None:
+    images = np.random.default_rng(0).normal(size=(5, 2, 3, 3))
+    whole, some = (
+        simulate(tiny(), images, engine, trace=names, batch_size=batch_size).trace for names in (True, ["image"])
+    )
+    assert whole is not None
+    assert some is not None
+    assert list(some) == ["image", "out"]
+    for name, tensor in some.items():
+        np.testing.assert_array_equal(tensor, whole[name])
+
+
+def test_a_node_to_trace_that_is_not_there_is_named() -> None:
+    with pytest.raises(ValueError, match="unknown node to trace 'imag'; did you mean 'image'"):
+        simulate(tiny(), np.ones((1, 2, 3, 3)), trace=["imag"])
+
+
 LAYOUTS_IN_MEMORY: list[tuple[str, Callable[[NDArray[np.float64]], Any]]] = [
     ("reversed", lambda x: x[::-1, :, ::-1].copy()[::-1, :, ::-1]),
     ("fortran", np.asfortranarray),

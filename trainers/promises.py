@@ -94,7 +94,8 @@ def _check_batch(model: nn.Module, network: Network, images: Tensor, truth: Code
     layers = quant_layers(model)
     with recorded_inputs(layers) as inputs:
         expected = model(images).argmax(dim=1).numpy()
-    simulation = simulate(network, images.numpy(), engine, trace=True, batch_size=len(images))
+    codes = [node.inputs[0] for node in network.layers]
+    simulation = simulate(network, images.numpy(), engine, trace=codes, batch_size=len(images))
     checks = [_check_layer(node, layers[node.name], inputs[node.name], simulation) for node in network.layers]
     return ExportCheck(
         images=len(images),

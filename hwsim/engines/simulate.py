@@ -51,7 +51,7 @@ class Simulation:
     overflows: per node, how many values overflowed: of an accumulator, the sums that left its range (wrap: the exact
         sum does not fit; saturate: some step was clipped); elsewhere, the values that the datapath saturated.
     paths: per convolution and linear node, how the engine computed it.
-    trace: every node's tensor, shape (N, ...), if asked for.
+    trace: the tensors that were asked for by node name, shape (N, ...); None if none were.
     """
 
     outputs: IntArray
@@ -71,19 +71,20 @@ def simulate(
     images: ArrayLike,
     engine: str = "tensor",
     *,
-    trace: bool = False,
+    trace: bool | Collection[str] = False,
     batch_size: int = 256,
     progress: Callable[[int, int], None] | None = None,
 ) -> Simulation:
     """Run the network bit by bit on real-valued images, shape (N, *network.input.shape).
 
-    progress is called with (images done, images in all) after each batch.
+    trace: whether to return every node's tensor, or the names of the nodes whose tensors to return. progress is called
+    with (images done, images in all) after each batch.
 
     Raises:
-        ValueError: an unknown engine, or images that are empty, of the wrong shape, or not finite.
+        ValueError: an unknown engine or node, or images that are empty, of the wrong shape, or not finite.
     """
     pixels = checked_images(images, network.input.shape)
-    kept = [node.name for node in network.nodes] if trace else [network.output.name]
+    kept = _kept(network, trace)
     prepared = prepare_engine(network, engine, kept)
     chunks: dict[str, list[IntArray]] = {name: [] for name in kept}
     overflows: Counter[str] = Counter()
@@ -94,9 +95,20 @@ def simulate(
             chunks[name].append(prepared.to_numpy(run.values[name]))
         if progress:
             progress(sum(map(len, chunks[network.output.name])), len(pixels))
-    tensors = {name: np.concatenate(parts) for name, parts in chunks.items()}
+    tensors = {name: np.concatenate(parts) if len(parts) > 1 else parts[0] for name, parts in chunks.items()}
     frac_bits, counts = network.datapath.frac_bits, {name: n for name, n in overflows.items() if n}
     return Simulation(tensors[network.output.name], frac_bits, counts, prepared.paths, tensors if trace else None)
+
+
+def _kept(network: Network, trace: bool | Collection[str]) -> list[str]:
+    """Return the nodes whose tensors a simulation keeps: those to trace, and the output."""
+    names = [node.name for node in network.nodes]
+    if isinstance(trace, bool):
+        return names if trace else [network.output.name]
+    for name in trace:
+        if name not in names:
+            raise unknown_name("node to trace", name, names)
+    return list(dict.fromkeys((*trace, network.output.name)))
 
 
 def prepare_engine(network: Network, engine: str, kept: Collection[str]) -> Engine:
