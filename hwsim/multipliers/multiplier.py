@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,9 @@ from hwsim.arithmetic import register_bits
 from hwsim.formats import Format, IntegerFormat
 from hwsim.multipliers.decoder import decoder_rom
 from hwsim.multipliers.parts import Operations, Part, Rom
+
+if TYPE_CHECKING:
+    from hwsim.rtl.multipliers import MultiplierCircuit
 
 IntArray = NDArray[np.int64]
 
@@ -152,3 +155,14 @@ class Multiplier(ABC):
         """Return the multiplier as JSON values; `multiplier_from_dict` reads them."""
         formats = {"weight": self.weight.to_dict(), "activation": self.activation.to_dict()}
         return {"name": self.name, **asdict(self), **formats}
+
+    def rtl(self, style: str | None = None) -> "MultiplierCircuit":
+        """Return this multiplier as an Amaranth component; `hwsim.rtl.multipliers.CIRCUITS` lists the styles.
+
+        Raises:
+            ModuleNotFoundError: amaranth is not installed.
+            ValueError: this kind cannot be built in that style.
+        """
+        from hwsim.rtl.multipliers import circuit_for
+
+        return circuit_for(self, style)

@@ -1,0 +1,57 @@
+"""Tables of constants as logic: a case statement where it is short, otherwise a shared decision diagram."""
+
+import numpy as np
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
+from numpy.typing import NDArray
+
+from hwsim.arithmetic import IntArray
+
+MAX_CASE_BITS = 8  #: Address bits of the longest case statement: 256 entries.
+
+
+def lookup(m: Module, name: str, address: Value, contents: IntArray, shape: Shape) -> Value:
+    """Return the entry at the address: contents[address], shape (2**address bits,), as a signal of that name."""
+    entry = Signal(shape, name=name)
+    if len(address) <= MAX_CASE_BITS:
+        _case(m, address, contents, entry)
+    else:
+        m.d.comb += entry.eq(DecisionDiagram(m, name, address).word(contents, len(entry)))
+    return entry
+
+
+def _case(m: Module, address: Value, contents: IntArray, entry: Signal) -> None:
+    with m.Switch(address):
+        for place in np.flatnonzero(contents).tolist():
+            with m.Case(place):
+                m.d.comb += entry.eq(int(contents[place]))
+
+
+class DecisionDiagram:
+    """Multiplexers that share equal subtables: a reduced ordered decision diagram (Bryant, IEEE TC C-35(8), 1986).
+
+    One diagram for each bit of a word, the highest address bit first, all sharing their nodes. It says the same as a
+    memory of constants, which synthesis would have to reduce to this first: 65,536 entries take Yosys minutes so.
+    """
+
+    def __init__(self, m: Module, name: str, address: Value) -> None:
+        self.m, self.name, self.address = m, name, address
+        self._nodes: dict[bytes, Value] = {}
+
+    def word(self, contents: IntArray, width: int) -> Value:
+        """Return the lowest `width` bits of contents[address]."""
+        return Cat(self._node((contents >> place & 1).astype(np.bool_)) for place in range(width))
+
+    def _node(self, bits: NDArray[np.bool_]) -> Value:
+        """Return one bit of the table: a constant, the lower half's, or a multiplexer of both halves."""
+        if bits.all() or not bits.any():
+            return Const(int(bits[0]), 1)
+        low, high = np.split(bits, 2)
+        if np.array_equal(low, high):
+            return self._node(low)
+        key = bits.tobytes()  # as long as the table: subtables of different depth differ
+        if key not in self._nodes:
+            node = Signal(name=f"{self.name}_{len(bits).bit_length() - 1}_{len(self._nodes)}")
+            selector = self.address[len(bits).bit_length() - 2]
+            self.m.d.comb += node.eq(Mux(selector, self._node(high), self._node(low)))
+            self._nodes[key] = node
+        return self._nodes[key]
