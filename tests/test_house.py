@@ -23,6 +23,7 @@ RESERVED = {
     "pandas": ("reports/",),
     "matplotlib": ("reports/",),
     "typer": ("hwsim/cli",),
+    "amaranth": ("hwsim/rtl/",),
 }
 FILES = sorted(path.relative_to(ROOT).as_posix() for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
 
@@ -76,6 +77,8 @@ def test_there_is_something_to_check() -> None:
         ("hwsim/engines/tensor.py", "torch.nn", False, True),
         ("hwsim/output.py", "pandas", True, False),
         ("trainers/record.py", "pandas", False, False),
+        ("hwsim/rtl/unit.py", "amaranth.lib", False, True),
+        ("hwsim/multipliers/array.py", "amaranth.hdl", True, False),
         ("hwsim/files.py", "tests.random_networks", False, False),
         ("hwsim/files.py", "os", False, True),
     ],
@@ -104,7 +107,7 @@ def test_tests_are_a_flat_folder_without_an_init() -> None:
 
 @pytest.mark.parametrize("module", ["hwsim", "hwsim.cli"])
 def test_the_door_opens_without_the_heavy_packages(module: str) -> None:
-    heavy = {"torch", "pandas", "matplotlib", "sklearn", "scipy", "safetensors", "trainers", "reports"}
+    heavy = {"torch", "amaranth", "pandas", "matplotlib", "sklearn", "scipy", "safetensors", "trainers", "reports"}
     code = f"import sys, {module}; print(*({heavy} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert run.stdout.split() == []

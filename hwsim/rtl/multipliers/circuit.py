@@ -52,5 +52,5 @@ class MultiplierCircuit(Unit):
             about,
             f"w: code of {multiplier.weight}",
             f"a: code of {multiplier.activation}",
-            f"product: {low} .. {high}, two's complement, in units of 2^-{multiplier.frac_bits:g}",
+            f"product: {low} .. {high}, {self.product_bits} bits in two's complement; 1 stands for {multiplier.unit:g}",
         )

@@ -24,7 +24,7 @@ class TableCircuit(MultiplierCircuit):
     def multiply(self, m: Module) -> Value:
         """Return the shifted activation or the table's entry with the weight's sign."""
         activation = level(m, "a_level", self.multiplier.activation, self.a)
-        field, used = exponent_field(self.multiplier.weight, self.w)
+        field, used = exponent_field(self.multiplier, self.w)
         make = self._shared if self.multiplier.layout == "shared" else self._full
         return make(m, activation, field, used)
 
