@@ -95,7 +95,7 @@ def make_row(row: str, base: nn.Module, x: Tensor) -> nn.Module:
         return brevitas_network(base)
     role, method = row.split()
     config = QuantizationConfig(activations=method) if role == "activations" else QuantizationConfig(weights=method)
-    return quantize(base, config, x)
+    return quantize(base, config, x, verbose=False)
 
 
 def brevitas_network(base: nn.Module) -> nn.Module:

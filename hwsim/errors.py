@@ -1,7 +1,8 @@
 """Errors that name the rule and the value."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> ValueError:
@@ -22,3 +23,12 @@ def check_flag(what: str, value: object, where: str = "") -> None:
     """Raise a ValueError unless the value is true or false."""
     if not isinstance(value, bool):
         raise ValueError(f"{what} must be true or false{where}, got {value!r}")
+
+
+@contextmanager
+def naming(what: str) -> Iterator[None]:
+    """Begin the message of a ValueError from the block with what it is about, such as `layer 'conv1'`."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error

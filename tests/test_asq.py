@@ -91,6 +91,37 @@ def test_beta_is_the_papers(channels: int, pooled: bool) -> None:
     torch.testing.assert_close(quantizer.adapter(x).double(), expected_beta(quantizer, x), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("channels", [3, 64])
+@pytest.mark.parametrize("size", [100.0, 1e4])
+def test_large_inputs_start_with_an_adapter_that_is_alive(channels: int, size: float) -> None:
+    x = size * torch.rand(32, channels, 4, 4, generator=torch.Generator().manual_seed(0))
+    for seed in range(5):
+        torch.manual_seed(seed)
+        quantizer = make_quantizer("asq", "activations", 4, signed=False, in_channels=channels)
+        assert isinstance(quantizer, AsqQuantizer)
+        quantizer.initialize(x)
+        beta = quantizer.adapter(x)
+        assert ((beta - 1).abs() <= 0.5 + 1e-5).all()
+        quantizer(x).square().sum().backward()
+        assert quantizer.adapter.last.bias.grad is not None
+        assert float(quantizer.adapter.last.bias.grad.abs()) > 0
+
+
+@pytest.mark.parametrize("channels", [3, 64, 512])
+def test_inputs_of_usual_size_start_with_the_weights_as_drawn(channels: int) -> None:
+    quantizer = make_quantizer("asq", "activations", 4, signed=False, in_channels=channels)
+    assert isinstance(quantizer, AsqQuantizer)
+    torch.manual_seed(1)
+    quantizer.initialize(torch.rand(32, channels, 4, 4))
+    started = quantizer.adapter.last.weight.detach().clone()
+    torch.manual_seed(1)
+    torch.rand(32, channels, 4, 4)
+    for layer in quantizer.adapter.layers:
+        assert isinstance(layer, nn.Linear)
+        layer.reset_parameters()
+    assert torch.equal(started, quantizer.adapter.last.weight.data.normal_(0, 0.01))
+
+
 def test_a_dead_adapter_stays_positive() -> None:
     quantizer = asq(3)
     with torch.no_grad():

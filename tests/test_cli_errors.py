@@ -44,9 +44,9 @@ def test_catalogue(arguments: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--bits 9", "bits must be in 2..8, got 9"),
-        ("--bits 1", "bits must be in 2..8, got 1"),
-        ("--act-bits 9", "act_bits must be in 2..8, got 9"),
+        ("--bits 9", "bits must be an integer in 1..8, got 9"),
+        ("--bits 1", "bits must be in 2..8 for lsq, got 1"),
+        ("--act-bits 9", "act_bits must be an integer in 1..8, got 9"),
         ("--data digit", "unknown data set 'digit'; did you mean 'digits'?"),
         ("--data cifar10", "cifar10 is read from disk: give the folder that holds"),
         ("--model digits_resnt", "unknown model 'digits_resnt'; did you mean 'digits_resnet'?"),

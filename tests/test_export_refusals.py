@@ -4,9 +4,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 from export_models import SHAPE, quantized, random_images, random_model
 from torch import Tensor, nn
 
+from hwsim.engines import simulate
 from trainers.export import ExportConfig, export
 from trainers.geometry import padding_of
 from trainers.layers import quant_layers
@@ -91,8 +93,14 @@ class TwoResults(Steps):
             Steps(norm=nn.BatchNorm2d(4, track_running_stats=False)),
             "layer 'conv': a batch norm without running statistics cannot be folded",
         ),
-        (Steps(pool=nn.AdaptiveAvgPool2d((2, 1))), r"adaptive pooling 'pool' must have output size 1, got \(2, 1\)"),
-        (Steps(pool=nn.AdaptiveAvgPool2d((None, 1))), "adaptive pooling 'pool' must have output size 1, got"),
+        (
+            Steps(pool=nn.AdaptiveAvgPool2d((4, 1))),
+            r"adaptive pooling 'pool' must divide its input \(6, 6\) evenly, got \(4, 1\)",
+        ),
+        (Steps(pool=nn.AdaptiveAvgPool2d((None, 5))), r"adaptive pooling 'pool' must divide .* got \(None, 5\)"),
+        (Steps(relu=nn.ReLU(), same=nn.Conv2d(4, 2, 2, padding="same")), "layer 'same': padding='same' of a kernel"),
+        (Steps(linear=nn.Linear(6, 3)), r"node 'linear' takes shape \(6,\), got \(4, 6, 6\)"),
+        (Steps(long=nn.Conv2d(4, 1, (1, 3)), linear=nn.Linear(4, 3)), "node 'linear' takes shape"),
         (Steps(pool=nn.MaxPool2d(2, ceil_mode=True)), "max pooling 'pool' must have dilation 1 and ceil_mode off"),
         (Steps(pool=nn.MaxPool2d(2, dilation=2)), "max pooling 'pool' must have dilation 1 and ceil_mode off"),
         (Steps(pool=nn.AvgPool2d(2, ceil_mode=True)), "average pooling 'pool' must divide by its kernel's size"),
@@ -104,10 +112,21 @@ class TwoResults(Steps):
         (TwoResults(), "must return what its last step makes, 'conv.rescale', got"),
     ],
 )
-def test_what_has_no_integer_form_is_refused_by_name(model: nn.Module, message: str) -> None:
-    quantized_model = quantize(model.eval(), QuantizationConfig(), random_images()).eval()
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+def test_what_has_no_integer_form_is_refused_by_name_before_training(model: nn.Module, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        export(quantized_model, SHAPE)
+        quantize(model.eval(), QuantizationConfig(), random_images(), verbose=False)
+
+
+@pytest.mark.parametrize("size", [(2, 3), (None, 1), 6, 1])
+def test_adaptive_pooling_into_even_windows_is_exported(size: Any) -> None:
+    model = quantize(Steps(pool=nn.AdaptiveAvgPool2d(size)).eval(), QuantizationConfig(), random_images()).eval()
+    network = export(model, SHAPE)
+    expected = model(random_images()).detach().double()
+    outputs = (
+        torch.from_numpy(simulate(network, random_images().numpy()).outputs).double() * 2.0**-network.datapath.frac_bits
+    )
+    torch.testing.assert_close(outputs, expected, rtol=0, atol=1e-4)
 
 
 def test_float_layers_are_refused_by_name() -> None:

@@ -14,7 +14,13 @@ from trainers.budget import Budget, layer_macs, parse_budget
 from trainers.config import TrainConfig
 from trainers.data import Data, load_dataset
 from trainers.layers import quant_layers
-from trainers.learned_bits import BudgetObjective, learned_widths
+from trainers.learned_bits import (
+    BudgetObjective,
+    keep_within_budget,
+    learned_cost,
+    learned_widths,
+    learning_quantizers,
+)
 from trainers.model_file import load_model
 from trainers.models import make_model
 from trainers.objective import TaskObjective
@@ -109,6 +115,43 @@ def test_frozen_bits_have_no_penalty() -> None:
     assert float(objective(torch.ones(1), torch.ones(1))[0]) == 0.25
 
 
+@pytest.mark.parametrize(("kind", "limit"), [("bits", 3.4), ("bits", 2.0), ("bops", 9.0)])
+def test_settled_bits_are_within_the_budget_and_lowered_where_rounding_raised_most(kind: str, limit: float) -> None:
+    model = small()
+    learning = learning_quantizers(model)
+    with torch.no_grad():
+        for place, quantizer in enumerate(learning):
+            quantizer.theta.add_(-0.02 * place)  # the last was raised most when it was rounded to 4
+    unit = sum(MACS.values()) if kind == "bops" else 1
+    objective = BudgetObjective(Loss(), model, Budget(kind, limit * unit), MACS)
+    keep_within_budget(objective, is_over=False)
+    assert [quantizer.learned_bits for quantizer in learning] == [4] * 8  # still learning
+    for quantizer in learning:
+        quantizer.begin_epoch(19, 20)
+    keep_within_budget(objective, is_over=False)
+    bits = [quantizer.learned_bits for quantizer in learning]
+    assert [quantizer.frozen_bits for quantizer in learning] == bits
+    cost = learned_cost(model, MACS)
+    assert (cost["average_bits"] if kind == "bits" else cost["bops"]) <= limit * unit
+    if limit == 3.4:
+        assert bits == [4] * 3 + [3] * 5
+    objective.settle()
+    assert [quantizer.learned_bits for quantizer in learning] == bits
+
+
+def test_a_training_too_short_to_freeze_bits_ends_within_its_budget(tmp_path: Path) -> None:
+    config = TrainConfig(
+        weights="nipq",
+        activations="nipq",
+        model_options={"widths": [8]},
+        first_last_bits=None,
+        budget="bits=3",
+        epochs=1,
+    )
+    curve = run_design(config, tmp_path)["curves"][-1]
+    assert curve["average_bits"] <= 3
+
+
 @pytest.mark.parametrize(("limit", "name"), [(1.9, "1.9"), (8.1, "8.1")])
 def test_budgets_out_of_reach_are_refused(limit: float, name: str) -> None:
     rule = f"bits={name} is out of reach: with 2 to 8 bits the network has bits from 2 to 8"
@@ -162,7 +205,7 @@ def test_training_ends_near_the_budget_in_mixed_widths_and_exports_them(tmp_path
     record = run_design(config, tmp_path)
     bits = [width for row in record["bits"] for width in (row["weight_bits"], row["activation_bits"])]
     assert len(bits) == 8
-    assert sum(bits) / 8 == record["curves"][-1]["average_bits"] == pytest.approx(3, abs=0.5)
+    assert 2.5 <= sum(bits) / 8 == record["curves"][-1]["average_bits"] <= 3
     assert record["export"]["laws_hold"]
     assert record["counts"]["integer_correct"] > 0
     model, network = load_model(tmp_path / "model.safetensors"), load_network(tmp_path / "network.safetensors")

@@ -85,7 +85,7 @@ def test_every_method_is_there_in_every_role_and_refuses_some_width() -> None:
             widths = {case.bits for case in CASES if (case.name, case.role) == (name, role)}
             assert {2, 4} <= widths
             for bits in (0, 9, -1):
-                with pytest.raises(ValueError, match=f"bits.* got {bits}"):
+                with pytest.raises(ValueError, match=f"bits.* {name}, got {bits}|sawb .*got {bits}"):
                     make_quantizer(name, role, bits, signed=role == "weights", in_channels=CHANNELS)
 
 
@@ -125,6 +125,26 @@ def test_outputs_and_gradients_stay_finite(case: Case) -> None:
             out.mean().backward()
             grads = [inputs.grad, *(parameter.grad for parameter in quantizer.parameters())]
             assert all(grad.isfinite().all() for grad in grads if grad is not None), kind
+
+
+@usual_widths_first
+@pytest.mark.parametrize("is_training", [True, False])
+def test_nan_stays_nan_and_infinity_becomes_an_end(case: Case, is_training: bool) -> None:
+    """A run that has lost its way must be seen to: no method may hide NaN among its levels."""
+    for value in (math.nan, math.inf, -math.inf):
+        quantizer = case.started(case.data(*SHAPES[0])).train(is_training)
+        x = case.data(*SHAPES[0], seed=1)
+        x[2, 3, 1, 1] = value
+        if case.name == "inq" and is_training and math.isnan(value):
+            with pytest.raises(ValueError, match="cannot quantize NaN"):  # rather than freeze it at a level
+                quantizer(x)
+            continue
+        out = quantizer(x).detach()[2, 3, 1, 1]
+        is_normalized = case.role == "weights" and (case.name == "daq" or (case.name == "apot" and is_training))
+        if math.isnan(value) or is_normalized:  # by a mean, which is infinite
+            assert out.isnan()
+        elif case.name != "inq" or not is_training:  # a free weight stays as it is
+            assert out.isfinite()
 
 
 @usual_widths_first
@@ -196,11 +216,14 @@ PAIRS += [("lsq", name) for name, method in QUANTIZERS.items() if "activations" 
 PAIRS += [("post", "apot"), ("pot", "lsq_plus"), ("apot", "lq_nets"), ("lq_nets", "qil"), ("dorefa", "apot")]
 
 
-@pytest.mark.parametrize("bits", [2, 4])
-@pytest.mark.parametrize(("weights", "activations"), PAIRS)
+ONE_BIT = [(1, weights, activations) for weights in ("dorefa", "daq") for activations in ("dorefa", "daq")]
+
+
+@pytest.mark.parametrize(("bits", "weights", "activations"), [(b, *pair) for b in (2, 4) for pair in PAIRS] + ONE_BIT)
 def test_exported_integers_are_the_quantizers(weights: str, activations: str, bits: int) -> None:
     images = torch.rand(9, 2, 7, 5, generator=torch.Generator().manual_seed(1))
-    config: dict[str, Any] = {"first_last_bits": None, "overrides": {"3": {"act_bits": 6 - bits}}}  # mixed widths
+    others = {} if bits == 1 else {"3": {"act_bits": 6 - bits}}  # mixed widths
+    config: dict[str, Any] = {"first_last_bits": None, "overrides": others}
     model = quantize(small_model(), QuantizationConfig(weights, activations, bits, **config), images).eval()
     network = export(model, (2, 7, 5))
     for node in network.layers:

@@ -19,6 +19,7 @@ from trainers.data import load_dataset
 from trainers.evaluate import count_correct
 from trainers.model_file import load_model
 from trainers.objective import Distillation
+from trainers.presets import PRESETS, recipe_for
 from trainers.progressive import plain_state
 from trainers.quantizers_only import training_data
 from trainers.record import TrainedRun, finish
@@ -166,6 +167,11 @@ def test_bad_starts_are_refused(folder: Path, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setitem(data.DATASETS, "strokes", lambda folder: wide)
     with pytest.raises(ValueError, match=r"images of strokes have shape \(1, 8, 16\), those of digits \(1, 8, 8\)"):
         train_again(ALONE, folder, tmp_path)
+
+
+def test_quantizers_that_learn_alone_do_so_at_a_small_rate() -> None:
+    assert recipe_for("digits", is_quantized=True, quantizers_only=True).lr == pytest.approx(0.002)
+    assert recipe_for("digits", is_quantized=True) == PRESETS["digits"][1]
 
 
 def test_command_refuses_what_does_not_go_together(tmp_path: Path) -> None:

@@ -94,6 +94,36 @@ def test_table_of_what_was_done(model: nn.Module, batch: Tensor) -> None:
     assert rows[-1].kind == "linear"
 
 
+def test_quantize_prints_the_table_unless_told_not_to(
+    model: nn.Module, batch: Tensor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quantize(model, QuantizationConfig(), batch, verbose=False)
+    assert capsys.readouterr() == ("", "")
+    quantize(model, QuantizationConfig(weights="post"), batch)
+    out, err = capsys.readouterr()
+    assert not out
+    assert "Layers as quantized" in err
+    assert len([line for line in err.splitlines() if "convolution" in line or "linear " in line]) == 8
+    assert "4-bit post, 15 levels" in err
+
+
+@pytest.mark.parametrize("activations", ["dorefa", "daq", "qil", "apot", "lq_nets"])
+def test_signed_inputs_are_refused_by_layer_where_the_method_has_none(
+    model: nn.Module, batch: Tensor, activations: str
+) -> None:
+    config = QuantizationConfig(activations=activations, first_last_bits=None)
+    with pytest.raises(ValueError, match=f"layer 'conv1': {activations}.* were asked for"):
+        quantize(model, config, batch - 0.5)
+
+
+def test_changes_that_do_not_suit_a_layer_are_refused_by_its_name(model: nn.Module, batch: Tensor) -> None:
+    changes: dict[str, dict[str, Any]] = {"layer1.*": {"weights": "pot"}, "*.conv1": {"exponents": 3}}
+    with pytest.raises(ValueError, match=r"layer 'layer2\.0\.conv1': uniform has no option 'exponents'"):
+        quantize(model, QuantizationConfig(overrides=changes), batch)
+    with pytest.raises(ValueError, match=r"layer 'conv1': bits must be in 2\.\.8 for lsq, got 1"):
+        quantize(model, QuantizationConfig(overrides={"conv1": {"bits": 1}}), batch)
+
+
 def test_layers_compute_with_quantized_operands() -> None:
     generator = torch.Generator().manual_seed(2)
     conv = nn.Conv2d(4, 6, 3, stride=2, padding=1, dilation=2, groups=2)
@@ -111,14 +141,29 @@ def test_layers_compute_with_quantized_operands() -> None:
 @pytest.mark.parametrize(
     ("options", "rule"),
     [
-        ({"bits": 1}, r"bits must be in 2\.\.8, got 1"),
-        ({"act_bits": 9}, r"act_bits must be in 2\.\.8, got 9"),
-        ({"first_last_bits": 16}, r"first_last_bits must be in 2\.\.8, got 16"),
+        ({"bits": 1}, r"bits must be in 2\.\.8 for lsq, got 1"),
+        ({"bits": 4, "act_bits": 1, "activations": "asq"}, r"bits must be in 2\.\.8 for asq, got 1"),
+        ({"bits": True}, r"^bits must be an integer in 1\.\.8, got True"),
+        ({"bits": 2.0}, r"^bits must be an integer in 1\.\.8, got 2\.0"),
+        ({"per_channel": 1}, "per_channel must be true or false, got 1"),
+        ({"exponents": "3", "weights": "pot"}, "exponents must be an integer, got '3'"),
+        ({"weight_options": [3]}, r"weight_options must give values by name, .* got \[3\]"),
+        ({"act_bits": 9}, r"act_bits must be an integer in 1\.\.8, got 9"),
+        ({"first_last_bits": 16}, r"first_last_bits must be an integer in 2\.\.8 .*, got 16"),
+        ({"first_last_bits": 1}, r"first_last_bits must be an integer in 2\.\.8 .*, got 1"),
         ({"weights": "pots"}, "unknown method for weights 'pots'; did you mean 'pot'"),
         ({"activations": "post"}, "post does not quantize activations"),
         ({"weights": "pot", "bits": 8}, "exponents=62 fit"),
         ({"exponents": 3}, "uniform has no option 'exponents'; it has none"),
-        ({"overrides": {"conv1": {"bit": 3}}}, "unknown field to override 'bit'; did you mean 'bits'"),
+        (
+            {"overrides": {"conv1": {"bit": 3}}},
+            "override 'conv1': unknown field to override 'bit'; did you",
+        ),
+        ({"overrides": {"conv1": {"bits": "4"}}}, r"override 'conv1': bits must be an integer in 1\.\.8, got '4'"),
+        ({"overrides": {"conv1": {"act_bits": True}}}, r"override 'conv1': act_bits must be .*, got True"),
+        ({"overrides": {"conv1": {"weights": "pact"}}}, "override 'conv1': pact does not quantize weights"),
+        ({"overrides": {"conv1": 3}}, "override 'conv1': changes must give values by name, .* got 3"),
+        ({"overrides": [("conv1", 3)]}, "overrides must give values by name"),
     ],
 )
 def test_bad_configurations_are_refused(options: dict[str, object], rule: str) -> None:
@@ -129,10 +174,17 @@ def test_bad_configurations_are_refused(options: dict[str, object], rule: str) -
 def test_bad_models_and_batches_are_refused(model: nn.Module, batch: Tensor) -> None:
     with pytest.raises(ValueError, match=r"override 'layer9\.\*' matches no layer; layers are conv1"):
         quantize(model, QuantizationConfig(overrides={"layer9.*": {"bits": 8}}), batch)
-    with pytest.raises(ValueError, match="calibration batch is empty"):
+    empty = r"batch is empty, shape \(0, 1, 8, 8\): layer 'conv1' has nothing to start from"
+    with pytest.raises(ValueError, match=empty):
         quantize(model, QuantizationConfig(), batch[:0])
-    with pytest.raises(ValueError, match="finite values"):
+    with pytest.raises(ValueError, match="layer 'conv1': calibration of activations needs finite values"):
         quantize(model, QuantizationConfig(), batch / 0)
+    with pytest.raises(ValueError, match=r"must be a float tensor .*, got ndarray"):
+        quantize(model, QuantizationConfig(), batch.numpy())  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"must be a float tensor .*, got a tensor of torch\.uint8"):
+        quantize(model, QuantizationConfig(), batch.byte())
+    with pytest.raises(ValueError, match=r"does not take a batch of shape \(16, 2, 8, 8\)"):
+        quantize(model, QuantizationConfig(), batch.repeat(1, 2, 1, 1))
     with pytest.raises(ValueError, match=r"cannot handle module '1' \(Tanh\)"):
         quantize(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh()), QuantizationConfig(), batch)
     with pytest.raises(ValueError, match="no layer to quantize"):

@@ -16,10 +16,18 @@ UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
 @dataclass(frozen=True)
 class Budget:
-    """A limit: average bits, bit operations per image, or bytes of weights (size)."""
+    """A limit: average bits, bit operations per image, or bytes of weights (size).
+
+    Raises:
+        ValueError: the kind is not one of these.
+    """
 
     kind: str
     limit: float
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise unknown_name("budget", self.kind, KINDS)
 
 
 def parse_budget(text: str) -> Budget:
@@ -29,13 +37,11 @@ def parse_budget(text: str) -> Budget:
         ValueError: the text is not of that form, or the number is not positive.
     """
     kind, _, amount = text.partition("=")
-    if kind not in KINDS:
-        raise unknown_name("budget", kind, KINDS)
     match = re.fullmatch(r"(\d+\.?\d*|\.\d+)([kMG]?)", amount)
-    limit = float(match[1]) * UNITS[match[2]] if match else 0.0
-    if not limit:
+    budget = Budget(kind, float(match[1]) * UNITS[match[2]] if match else 0.0)
+    if not budget.limit:
         raise ValueError(f"a budget is {kind}=NUMBER with k, M or G for 10^3, 10^6 or 10^9, got {text!r}")
-    return Budget(kind, limit)
+    return budget
 
 
 def layer_macs(model: nn.Module, image_shape: tuple[int, ...]) -> dict[str, int]:

@@ -6,8 +6,7 @@ datapath, a sum of products stands for sum * s_a * s_w * u, so its rescaling is 
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -18,6 +17,7 @@ from torch import fx, nn
 from hwsim.accumulator import Accumulator, required_bits
 from hwsim.arithmetic import IntArray
 from hwsim.choices import chosen, parse_choices
+from hwsim.errors import naming
 from hwsim.exchange import layer_table
 from hwsim.multipliers import Multiplier, multiplier_for
 from hwsim.network import Network
@@ -159,7 +159,7 @@ class Program:
         quantizer = layer.activation_quantizer
         step_size = to_numpy(quantizer.scale)
         beta = self._add_adapter(name, layer, inputs)
-        with naming(name):
+        with naming(f"layer {name!r}"):
             codes = self.emit(self._encode(f"{name}.quantize", quantizer, inputs + beta))
         matmul = self._matmul(name, layer, codes)
         sums = self.emit(matmul)
@@ -191,10 +191,11 @@ class Program:
         return Rescale(name, inputs, requantizer=self.config.requantizer(scale, largest), bias=bias)
 
     def _matmul(self, name: str, layer: QuantLayer, codes: str) -> Matmul:
-        weight = layer.weight_quantizer.codes(layer.weight).numpy()
-        multiplier = layer_multiplier(name, layer, self.config)
-        bits = self.config.accumulator_bits
-        accumulator = Accumulator(required_bits(multiplier, weight) if bits is None else bits, self.config.overflow)
+        multiplier, bits = layer_multiplier(name, layer, self.config), self.config.accumulator_bits
+        with naming(f"layer {name!r}"):
+            weight = layer.weight_quantizer.codes(layer.weight).numpy()
+            width = required_bits(multiplier, weight) if bits is None else bits
+        accumulator = Accumulator(width, self.config.overflow)
         if isinstance(layer, QuantLinear):
             return Linear(name, (codes,), weight=weight, multiplier=multiplier, accumulator=accumulator)
         return Conv(
@@ -218,20 +219,11 @@ def layer_multiplier(name: str, layer: QuantLayer, config: ExportConfig) -> Mult
         ValueError: there is no circuit for these formats, its products would be too wide, or the table does not fit.
     """
     table = chosen(parse_choices(config.tables), name)
-    with naming(name):
+    with naming(f"layer {name!r}"):
         weight, activation = layer.weight_quantizer.format, integer_format(layer.activation_quantizer)
         if table is not None:
             return layer_table(table, weight, activation)
         return multiplier_for(weight, activation, config.fraction_bits, config.layout)
-
-
-@contextmanager
-def naming(layer: str) -> Iterator[None]:
-    """Begin the message of a ValueError from the block with the layer's name."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"layer {layer!r}: {error}") from error
 
 
 def _relu(program: Program, name: str, module: nn.ReLU, inputs: tuple[str, ...]) -> str:
@@ -266,11 +258,16 @@ def _average_pool(program: Program, name: str, module: nn.AvgPool2d, inputs: tup
     return _emit_average(program, name, inputs, pair(module.kernel_size), pair(module.stride), padding)
 
 
-def _global_pool(program: Program, name: str, module: nn.AdaptiveAvgPool2d, inputs: tuple[str, ...]) -> str:
-    if module.output_size not in (1, (1, 1)):
-        raise ValueError(f"adaptive pooling {name!r} must have output size 1, got {module.output_size}")
-    kernel = pair(program.shapes[inputs[0]][1:])
-    return _emit_average(program, name, inputs, kernel, kernel, (0, 0))
+def _adaptive_pool(program: Program, name: str, module: nn.AdaptiveAvgPool2d, inputs: tuple[str, ...]) -> str:
+    size = program.shapes[inputs[0]][1:]
+    wanted = module.output_size if isinstance(module.output_size, tuple) else (module.output_size,) * 2
+    result = [have if want is None else want for have, want in zip(size, wanted, strict=True)]
+    if any(have % want for have, want in zip(size, result, strict=True)):
+        raise ValueError(f"adaptive pooling {name!r} must divide its input {size} evenly, got {module.output_size}")
+    rows, columns = (have // want for have, want in zip(size, result, strict=True))
+    if rows == columns == 1:
+        return inputs[0]
+    return _emit_average(program, name, inputs, (rows, columns), (rows, columns), (0, 0))
 
 
 def _emit_average(
@@ -296,6 +293,6 @@ CONVERTERS: dict[type[nn.Module], Callable[..., str]] = {
     nn.Dropout2d: _skip,
     nn.MaxPool2d: _max_pool,
     nn.AvgPool2d: _average_pool,
-    nn.AdaptiveAvgPool2d: _global_pool,
+    nn.AdaptiveAvgPool2d: _adaptive_pool,
     ZeroPadShortcut: _zero_pad,
 }

@@ -84,7 +84,8 @@ def shared_network(network: nn.Module, widths: Sequence[int], calibration: Tenso
     Raises:
         ValueError: it has no inner layers.
     """
-    models = [quantize(network, QuantizationConfig(bits=width, per_channel=False), calibration) for width in widths]
+    configs = [QuantizationConfig(bits=width, per_channel=False) for width in widths]
+    models = [quantize(network, config, calibration, verbose=False) for config in configs]
     layers = [quant_layers(model) for model in models]
     inner = list(layers[0])[1:-1]
     if not inner:

@@ -5,8 +5,9 @@ average bits, over the quantizers that learn theirs, or its bit operations, the 
 bits over all layers, with the bits before they are rounded: they are the mean of the widths that training draws.
 
 Differs: the paper measures bit operations in units of 10^9, here the unit is the target itself, so that a small network
-learns as fast as a large one. A loss term is no limit: rounding the bits may leave the cost above the target, and the
-record says where it ended.
+learns as fast as a large one. A loss term is no limit, and rounding the bits may leave the cost above the target. So
+when the bits are frozen, or at the end of a training that freezes none, those that rounding raised most are lowered by
+one, one after another, until the cost is within the budget; the last epochs train with these bits. This step is ours.
 """
 
 from typing import Any
@@ -23,6 +24,7 @@ from trainers.quantizers import Quantizer
 from trainers.quantizers.nipq import HIGHEST, LOWEST, NipqQuantizer
 
 WEIGHT = 3.0  #: Factor of the loss term.
+COSTS = {"bits": "average_bits", "bops": "bops"}  #: What a kind of budget limits, as the record calls it.
 
 
 class BudgetObjective:
@@ -56,6 +58,15 @@ class BudgetObjective:
         cost = self._cost() / unit
         return WEIGHT * functional.smooth_l1_loss(cost, torch.full_like(cost, self.budget.limit / unit))
 
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Lower rounded bits, those first that rounding raised most, until their cost is within the budget."""
+        learning = learning_quantizers(self.model)
+        while learned_cost(self.model, self.macs)[COSTS[self.budget.kind]] > self.budget.limit:
+            wide = [quantizer for quantizer in learning if quantizer.learned_bits > LOWEST]
+            lowered = min(wide, key=lambda quantizer: float(quantizer.soft_bits) - quantizer.learned_bits)
+            lowered.set_bits(lowered.learned_bits - 1)
+
     def measure(self, dataset: Data) -> dict[str, float]:
         """Return the average of the rounded bits and the bit operations, besides what the objective measures."""
         return {**self.objective.measure(dataset), **learned_cost(self.model, self.macs)}
@@ -70,6 +81,15 @@ class BudgetObjective:
                 for name, layer in quant_layers(self.model).items()
             ]
         ).sum()
+
+
+def keep_within_budget(objective: Objective, is_over: bool) -> None:
+    """Settle the bits of an objective that has a budget, once they are frozen or training is over."""
+    if not isinstance(objective, BudgetObjective):
+        return
+    is_frozen = all(quantizer.frozen_bits is not None for quantizer in learning_quantizers(objective.model))
+    if is_frozen or is_over:
+        objective.settle()
 
 
 def learned_cost(model: nn.Module, macs: dict[str, int]) -> dict[str, float]:

@@ -22,7 +22,7 @@ from trainers.data import Data
 from trainers.diagnosis import bad_state, first_not_finite
 from trainers.evaluate import as_inputs, count_correct
 from trainers.hardware import as_trained, table_hashes
-from trainers.learned_bits import BudgetObjective
+from trainers.learned_bits import BudgetObjective, keep_within_budget
 from trainers.model_file import load_model, save_model
 from trainers.models import make_model
 from trainers.models.weights import load_weights
@@ -84,6 +84,7 @@ def train(config: TrainConfig, run_dir: str | Path, progress: Progress | None = 
         with as_trained(model, config), shared_layers(model):
             while state.epoch <= config.epochs:
                 run_epoch(state, config, source, checkpoints, watcher)
+                keep_within_budget(state.objective, is_over=state.epoch == config.epochs)
                 close_epoch(state, config, source)
                 checkpoints.save(state)
                 watcher.update(state.epoch - 1, config.epochs, state.curves[-1])
@@ -116,7 +117,7 @@ def starting_model(config: TrainConfig, dataset: Data, init: Path | None) -> nn.
     if previous:
         load_weights(model, plain_state(previous))
     if config.is_quantized:
-        model = quantize(model, config.quantization, calibration_batch(config, dataset))
+        model = quantize(model, config.quantization, calibration_batch(config, dataset), verbose=False)
     if previous:
         hand_over(previous, model)
     if config.quantizers_only:
@@ -208,6 +209,7 @@ def run_epoch(state: State, config: TrainConfig, dataset: Data, checkpoints: Che
     for module in state.model.modules():
         if isinstance(module, Quantizer):
             module.begin_epoch(state.epoch - 1, config.epochs)
+    keep_within_budget(state.objective, is_over=False)
     order = epoch_order(config.seed, state.epoch, len(dataset.train_labels))
     batches = [places.numpy() for places in torch.split(order, config.batch_size)]
     parts = [processes.own_places(places) for places in batches[state.step :]]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from hwsim.errors import unknown_name
 from trainers.config import TrainConfig
 
 DIGITS = (
@@ -35,6 +36,23 @@ PRESETS: dict[str, tuple[TrainConfig, TrainConfig]] = {
         replace(CIFAR[1], data="cifar100", model_options={"classes": 100}),
     ),
 }
+
+
+#: Learning rate of quantizers that learn alone, relative to the recipe's: with batch norm at rest nothing takes up what
+#: a step that moves too far does to the size of all that follows (`trainers.quantizers_only` has figures).
+ALONE = 0.04
+
+
+def recipe_for(data: str, is_quantized: bool, quantizers_only: bool = False) -> TrainConfig:
+    """Return the recipe of a data set; quantizers that learn alone do so at a smaller rate.
+
+    Raises:
+        ValueError: there is no recipe for this data set.
+    """
+    if data not in PRESETS:
+        raise unknown_name("data set", data, PRESETS)
+    recipe = PRESETS[data][is_quantized]
+    return replace(recipe, lr=ALONE * recipe.lr) if quantizers_only else recipe
 
 
 def float_recipe(config: TrainConfig) -> TrainConfig:

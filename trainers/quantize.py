@@ -1,82 +1,23 @@
 """Float model to quantization-aware model: every convolution and linear layer gets quantizers."""
 
 import copy
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+import sys
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hwsim.errors import unknown_name
+from hwsim.errors import naming
+from hwsim.output import write
+from trainers.export import export
 from trainers.graph import weighted_layers
 from trainers.layers import QuantConv2d, QuantLayer, QuantLinear, quant_layers
-from trainers.quantizers import Quantizer, make_quantizer
+from trainers.quantization_config import QuantizationConfig
+from trainers.quantizers import Quantizer
 
-
-@dataclass(frozen=True)
-class QuantizationConfig:
-    """How a network is quantized.
-
-    Raises:
-        ValueError: a method is unknown or does not serve its role, bits are outside 2..8, or an override
-            changes no known field.
-    """
-
-    weights: str = "uniform"  #: Method for weights: uniform (LSQ), pot, post, or a method's own name.
-    activations: str = "lsq"  #: Method for activations.
-    bits: int = 4  #: Bits of a weight.
-    act_bits: int | None = None  #: Bits of an activation; None: as many as a weight has.
-    first_last_bits: int | None = 8  #: Bits of the first and the last layer, uniform there; None: as the others.
-    per_channel: bool = True  #: One weight scale per output channel rather than per layer, if the method has such.
-    exponents: int | None = None  #: How many magnitudes a power-of-two format uses; None: all that fit its code.
-    extended: bool = False  #: The released code's level set of POT and POST, which takes one more bit.
-    weight_options: Mapping[str, Any] = field(default_factory=dict)  #: Further options of the weights' method.
-    activation_options: Mapping[str, Any] = field(default_factory=dict)  #: Options of the activations' method.
-    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Fields to change for layers whose name matches a pattern, such as `{"layer3.*": {"bits": 8}}`; they come last."""
-
-    def __post_init__(self) -> None:
-        for name in ("bits", "act_bits", "first_last_bits"):
-            bits = getattr(self, name)
-            if bits is not None and not 2 <= bits <= 8:
-                raise ValueError(f"{name} must be in 2..8, got {bits}")
-        self.make_weights()
-        self.make_activations()
-        known = set(self.__dataclass_fields__) - {"overrides", "first_last_bits"}
-        for changes in self.overrides.values():
-            for name in changes:
-                if name not in known:
-                    raise unknown_name("field to override", name, sorted(known))
-
-    @property
-    def activation_bits(self) -> int:
-        """Bits of an activation."""
-        return self.bits if self.act_bits is None else self.act_bits
-
-    def make_weights(self, channels: int | None = None) -> Quantizer:
-        """Return a quantizer for weights, with one scale per channel if asked for."""
-        named: dict[str, Any] = {"exponents": self.exponents, "extended": self.extended}
-        chosen = {name: value for name, value in named.items() if value is not None and value is not False}
-        return make_quantizer(self.weights, "weights", self.bits, channels=channels, **chosen, **self.weight_options)
-
-    def make_activations(self, signed: bool = False, in_channels: int = 1) -> Quantizer:
-        """Return a quantizer for activations of a layer with so many input channels."""
-        bits, options = self.activation_bits, self.activation_options
-        named: dict[str, Any] = {"signed": signed, "in_channels": in_channels}
-        return make_quantizer(self.activations, "activations", bits, **named, **options)
-
-    def for_layer(self, name: str, is_outer: bool) -> "QuantizationConfig":
-        """Return the configuration of one layer; `is_outer` says that it is the network's first or last."""
-        layer = replace(self, overrides={})
-        if is_outer and self.first_last_bits is not None:
-            bits = self.first_last_bits
-            layer = QuantizationConfig(bits=bits, per_channel=self.per_channel)
-        for pattern, changes in self.overrides.items():
-            if fnmatchcase(name, pattern):
-                layer = replace(layer, **changes)
-        return layer
+__all__ = ["LayerSummary", "QuantizationConfig", "describe", "quantize"]
 
 
 @dataclass(frozen=True)
@@ -90,27 +31,48 @@ class LayerSummary:
     weight_scales: int
 
 
-def quantize(model: nn.Module, config: QuantizationConfig, calibration: Tensor) -> nn.Module:
-    """Return a quantization-aware copy of a float model; the model itself is untouched.
+def quantize(model: nn.Module, config: QuantizationConfig, calibration: Tensor, *, verbose: bool = True) -> nn.Module:
+    """Return a quantization-aware copy of a float model, and print what was done; the model itself is untouched.
 
     `calibration` is a batch of network inputs `[N, ...]`. Every scale starts from it (activations) or from the
-    weights. An input that is negative somewhere in the batch gets signed codes, others unsigned ones.
+    weights. An input that is negative somewhere in the batch gets signed codes, others unsigned ones. The copy is
+    lowered to integers once before any scale is set, so that what has no integer form is refused here and not after
+    training. With `verbose` a table of the layers goes to stderr.
 
     Raises:
-        ValueError: the model holds something that cannot be quantized (the message names it), an override
-            matches no layer, or the
-            batch is empty or not finite.
+        ValueError: the model holds something that cannot be quantized or has no integer form, a layer cannot have
+            what the configuration asks for (the message names it), an override matches no layer, or the batch is
+            not a float tensor of the network's inputs, is empty or not finite.
     """
-    if len(calibration) == 0:
-        raise ValueError("the calibration batch is empty")
+    check_batch(model, calibration)
     signed: set[str] = set()
     watch_inputs(model, calibration, lambda name, x: signed.add(name) if bool((x < 0).any()) else None)
     quantized = swap_layers(model, config, signed)
+    export(quantized, tuple(calibration.shape[1:]))
     layers = quant_layers(quantized)
-    for layer in layers.values():
-        layer.weight_quantizer.initialize(layer.weight)
+    for name, layer in layers.items():
+        with naming(f"layer {name!r}"):
+            layer.weight_quantizer.initialize(layer.weight)
     watch_inputs(model, calibration, lambda name, x: layers[name].activation_quantizer.initialize(x))
+    if verbose:
+        print_layers(quantized)
     return quantized
+
+
+def check_batch(model: nn.Module, batch: object) -> None:
+    """Check what the scales of a model are to start from.
+
+    Raises:
+        ValueError: it is not a float tensor, or is empty.
+    """
+    if not isinstance(batch, Tensor) or not batch.is_floating_point():
+        found = f"a tensor of {batch.dtype}" if isinstance(batch, Tensor) else type(batch).__name__
+        raise ValueError(f"the calibration batch must be a float tensor of network inputs [N, ...], got {found}")
+    if batch.numel() == 0:
+        first = weighted_layers(model)[0]
+        raise ValueError(
+            f"the calibration batch is empty, shape {tuple(batch.shape)}: layer {first!r} has nothing to start from"
+        )
 
 
 def swap_layers(model: nn.Module, config: QuantizationConfig, signed: Collection[str]) -> nn.Module:
@@ -120,7 +82,8 @@ def swap_layers(model: nn.Module, config: QuantizationConfig, signed: Collection
     state is loaded.
 
     Raises:
-        ValueError: as `quantize`.
+        ValueError: the model holds something that cannot be quantized, an override matches no layer, or a layer
+            cannot have what the configuration asks for.
     """
     names = weighted_layers(model)
     for pattern in config.overrides:
@@ -128,10 +91,11 @@ def swap_layers(model: nn.Module, config: QuantizationConfig, signed: Collection
             raise ValueError(f"override {pattern!r} matches no layer; layers are {', '.join(names)}")
     quantized = copy.deepcopy(model)
     for name in names:
-        layer = config.for_layer(name, is_outer=name in (names[0], names[-1]))
         parent, _, child = name.rpartition(".")
         source = quantized.get_submodule(name)
-        setattr(quantized.get_submodule(parent), child, make_layer(source, layer, name in signed))
+        with naming(f"layer {name!r}"):
+            layer = config.for_layer(name, is_outer=name in (names[0], names[-1]))
+            setattr(quantized.get_submodule(parent), child, make_layer(source, layer, name in signed))
     return quantized
 
 
@@ -147,15 +111,23 @@ def make_layer(source: nn.Module, config: QuantizationConfig, signed: bool) -> Q
 
 @torch.no_grad()
 def watch_inputs(model: nn.Module, batch: Tensor, see: Callable[[str, Tensor], None]) -> None:
-    """Run a copy of a float model in eval mode and call `see(name, input)` for each layer with weights."""
+    """Run a copy of a float model in eval mode and call `see(name, input)` for each layer with weights.
+
+    Raises:
+        ValueError: the model does not take the batch, or `see` refuses an input; the message names the layer.
+    """
     probe = copy.deepcopy(model).eval()
     for name in weighted_layers(model):
 
         def hook(module: nn.Module, args: tuple[Tensor], name: str = name) -> None:
-            see(name, args[0])
+            with naming(f"layer {name!r}"):
+                see(name, args[0])
 
         probe.get_submodule(name).register_forward_pre_hook(hook)
-    probe(batch)
+    try:
+        probe(batch)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"the network does not take a batch of shape {tuple(batch.shape)}: {error}") from error
 
 
 def signed_layers(model: nn.Module) -> list[str]:
@@ -166,6 +138,11 @@ def signed_layers(model: nn.Module) -> list[str]:
 def describe(model: nn.Module) -> list[LayerSummary]:
     """Return one row per quantized layer, in the order of registration."""
     return [_summary(name, layer) for name, layer in quant_layers(model).items()]
+
+
+def print_layers(model: nn.Module) -> None:
+    """Print what was quantized and how as a table on stderr."""
+    write([asdict(layer) for layer in describe(model)], "table", title="Layers as quantized", stream=sys.stderr)
 
 
 def _summary(name: str, layer: QuantLayer) -> LayerSummary:

@@ -5,6 +5,13 @@ steps, intervals and other parameters of the quantizers learn, from images of an
 data are not known to us. As the labels of such images mean nothing to the network, it learns to answer as the float
 network does (`trainers.objective.Distillation`), and the training accuracy in the record is the share of images where
 both give the same answer.
+
+The learning rate must be small. Batch norm is at rest, so nothing takes up what a step that moves too far does to the
+size of all that follows, and images of other data give large divergences. At the digits' rate for whole networks, 0.05,
+learning on strokes comes apart: the divergence on the strokes themselves rises, so this is no overfitting. Digits
+recognised after 20 epochs at 4 bits, mean and deviation of 3 seeds: LSQ 47.2 ± 40.1 % at 0.05, 94.7 ± 0.6 % at 0.005,
+95.1 ± 1.6 % at 0.002; POST 70.7 ± 28.5, 92.9 ± 4.4 and 94.7 ± 1.6 %. `trainers.presets` takes 0.04 of the recipe's
+rate. At 3 bits weights that may not move leave 82.6 ± 9.2 % (LSQ) and 70.7 ± 9.6 % (POST), on digits 90.4 and 83.8 %.
 """
 
 from dataclasses import replace

@@ -46,17 +46,14 @@ def allocate(
     """
     from dataclasses import asdict, replace
 
-    from hwsim.errors import unknown_name
     from hwsim.files import write_json
     from hwsim.output import write
     from trainers import allocation
     from trainers.budget import parse_budget
-    from trainers.presets import PRESETS
+    from trainers.presets import recipe_for
 
     budgets, widths = [parse_budget(text) for text in budget], parse_bits(candidates, 2, 8, "--candidates")
-    if data not in PRESETS:
-        raise unknown_name("data set", data, PRESETS)
-    recipe = PRESETS[data][1]
+    recipe = recipe_for(data, is_quantized=True)
     config = replace(recipe, data_dir=data_dir, model=model or recipe.model, epochs=epochs, lr=lr, seed=seed)
     config = replace(config, weight_decay=weight_decay, init=None if init == "auto" else init)
     rows = allocation.allocate(_importance(config, widths, out), budgets)

@@ -84,8 +84,10 @@ def run(config: "TrainConfig", out: Path) -> Mapping[str, Any]:
     """Train one design in its folder below `out`, or continue it, or find it finished, and return its record."""
     import sys
 
+    from trainers.model_file import load_model
     from trainers.processes import is_first
-    from trainers.run_folder import RECORD
+    from trainers.quantize import print_layers
+    from trainers.run_folder import QUANTIZED_WEIGHTS, RECORD
     from trainers.study import run_design
 
     folder = out / config.run_id
@@ -96,7 +98,7 @@ def run(config: "TrainConfig", out: Path) -> Mapping[str, Any]:
     if was_finished and is_first():
         print(f"{config.run_id}: finished before, reused from {folder}", file=sys.stderr)
     for check in checks:
-        _print_layers(folder)
+        print_layers(load_model(folder / QUANTIZED_WEIGHTS))
         _print_promises(check)
     return record
 
@@ -125,20 +127,6 @@ def _print_done(record: Mapping[str, Any]) -> None:
 
     accuracy = record["accuracy"].get("qat", record["accuracy"].get("float"))
     print(f"{record['run_id']}: finished, test {accuracy:.2%}", file=sys.stderr, flush=True)
-
-
-def _print_layers(folder: Path) -> None:
-    """Print what was quantized and how, on stderr."""
-    import sys
-    from dataclasses import asdict
-
-    from hwsim.output import write
-    from trainers.model_file import load_model
-    from trainers.quantize import describe
-    from trainers.run_folder import QUANTIZED_WEIGHTS
-
-    rows = [asdict(layer) for layer in describe(load_model(folder / QUANTIZED_WEIGHTS))]
-    write(rows, "table", title="Layers as quantized", stream=sys.stderr)
 
 
 def _print_promises(check: "ExportCheck") -> None:

@@ -33,13 +33,10 @@ def config_of(options: TrainOptions) -> "TrainConfig":
     """Return the data set's recipe with what the user gave in its place."""
     from dataclasses import replace
 
-    from hwsim.errors import unknown_name
     from trainers.config import FLOAT, TrainConfig
-    from trainers.presets import PRESETS
+    from trainers.presets import recipe_for
 
-    if options.data not in PRESETS:
-        raise unknown_name("data set", options.data, PRESETS)
-    recipe = PRESETS[options.data][options.weights != FLOAT]
+    recipe = recipe_for(options.data, options.weights != FLOAT, bool(options.train_quantizers_only))
     given = vars(options) | _converted(options)
     fields = {name: value for name, value in given.items() if name in TrainConfig.__dataclass_fields__}
     if options.first_last is not None:

@@ -25,7 +25,10 @@ dL/dx = dL/dx_hat / beta inside the range, dL/ds sums dL/dx_hat * r without beta
 the sum of dL/dx_hat * v inside the range.
 
 Differs: the step starts and decays as our LSQ's (no larger than max|x| / p; no decay); s_a stays within
-2^-100 .. 2^100, and means and dL/dbeta beyond 2^60 are clipped, so that no input makes a gradient infinite.
+2^-100 .. 2^100, and means and dL/dbeta beyond 2^60 are clipped, so that no input makes a gradient infinite. Where the
+last weights as drawn would move beta away from 1 by more than 1/2 on the calibration batch, they are scaled down to
+that: inputs of order 100 could start with a beta below 0, which the ReLU makes a step that is as good as zero and has
+no gradient. Inputs of order 1 are far from it and start as in the code.
 """
 
 from itertools import pairwise
@@ -47,6 +50,8 @@ LAST_WEIGHT_SPREAD = 0.01
 LARGEST_MEAN = 2.0**60
 PEAK_MEMORY = 0.99  #: A peak shrinks by this factor per training step, so that it forgets after some hundred.
 
+LARGEST_SWING = 0.5  #: How far beta may start from 1 on the calibration batch.
+
 READINGS = ("adapted_step", "step")
 
 
@@ -54,6 +59,7 @@ class AsqQuantizer(LsqQuantizer):
     """Uniform activations, 2 to 8 bits, with a learned step times a factor per sample."""
 
     roles: ClassVar[tuple[str, ...]] = ("activations",)
+    method: ClassVar[str] = "asq"
     has_channel_scales: ClassVar[bool] = False
     takes_in_channels: ClassVar[bool] = True
 
@@ -144,14 +150,17 @@ class StepAdapter(nn.Module):
 
     @torch.no_grad()
     def start(self, x: Tensor) -> None:
-        """Draw the weights, and note the peaks of a batch."""
+        """Draw the weights, scale the last ones down where beta would be far from 1, and note the peaks of a batch."""
         for layer in self.layers:
             assert isinstance(layer, nn.Linear)
             layer.reset_parameters()
         self.last.weight.normal_(0, LAST_WEIGHT_SPREAD)
         self.last.bias.fill_(1)
+        inputs = self.inputs(x)
+        swing = (self.last(inputs[-1]) - 1).abs().amax()
+        self.last.weight.mul_((LARGEST_SWING / swing).clamp(max=1))
         self.peaks.zero_()
-        self.remember(self.inputs(x))
+        self.remember(inputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return beta, shape (N,), of x, shape (N, C) or (N, C, H, W).

@@ -54,7 +54,11 @@ class Quantizer(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
-        """Return `x` on the grid `level * scale`, with the method's gradients."""
+        """Return `x` on the grid `level * scale`, with the method's gradients.
+
+        Infinite values become the level at their end of the range, NaN stays NaN, so that a training run that has
+        lost its way is seen to.
+        """
 
     def count(self, x: Tensor) -> int:
         """Return how many values `x` has, at least 1; of activations, the whole batch's (`trainers.shard`)."""
@@ -150,6 +154,11 @@ def check_bits(method: str, bits: int, low: int = 2, high: int = 8) -> None:
 def positive(step: Tensor) -> Tensor:
     """Return the scale that a raw parameter stands for: never negative, zero or infinite."""
     return step.abs().clamp(SMALLEST_SCALE, LARGEST_SCALE)
+
+
+def keep_nan(y: Tensor, x: Tensor) -> Tensor:
+    """Return `y` after writing NaN where `x` is NaN, which a search among thresholds takes for the highest level."""
+    return y.masked_fill_(x.isnan(), torch.nan)
 
 
 def spread(scale: Tensor, x: Tensor) -> Tensor:

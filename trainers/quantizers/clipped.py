@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor
 from torch.autograd import Function
 
-from trainers.quantizers.base import spread
+from trainers.quantizers.base import keep_nan, spread
 from trainers.quantizers.straight_through import inner_product, inside, row_products
 
 
@@ -62,8 +62,8 @@ class PassThrough(Function):
 
     @staticmethod
     def forward(relaxed: Tensor, value: Tensor) -> Tensor:
-        """Return `value`."""
-        return value.view_as(value)
+        """Return `value`, and NaN where `relaxed` is."""
+        return keep_nan(value.clone(), relaxed)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -76,6 +76,6 @@ class PassThrough(Function):
 
 
 def pass_through(relaxed: Tensor, value: Tensor) -> Tensor:
-    """Return `value`, differentiated as if it were `relaxed`, which has the same shape."""
+    """Return `value` (NaN where `relaxed` is), differentiated as if it were `relaxed`, which has the same shape."""
     out: Tensor = PassThrough.apply(relaxed, value.detach())  # type: ignore[no-untyped-call]
     return out

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from hwsim.formats import Format, Uniform
-from trainers.quantizers.base import Quantizer, check_bits, positive
+from trainers.quantizers.base import Quantizer, check_bits, keep_nan, positive
 from trainers.quantizers.sawb import odd_integers
 from trainers.quantizers.straight_through import inside
 
@@ -173,8 +173,8 @@ class AssignByDistance(Function):
     def forward(
         ratio: Tensor, level: Tensor, ends: tuple[float, float], spacing: float, sigma: float, temperature: float
     ) -> Tensor:
-        """Return `level`, which is the nearest to `ratio`."""
-        return level.view_as(level)
+        """Return `level`, which is the nearest to `ratio`, and NaN where that is NaN."""
+        return keep_nan(level.clone(), ratio)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -35,6 +35,7 @@ class EwgsQuantizer(LsqQuantizer):
     """Uniform levels with a learned step and scaled gradients, 2 to 8 bits."""
 
     roles: ClassVar[tuple[str, ...]] = ("weights", "activations")
+    method: ClassVar[str] = "ewgs"
 
     delta: Tensor
 

@@ -87,7 +87,7 @@ class InqQuantizer(Quantizer):
     def forward(self, x: Tensor) -> Tensor:
         """Return frozen weights on their levels and free ones as they are; in eval mode all on levels."""
         if not self.training:
-            return torch.where(torch.ones_like(x, dtype=torch.bool), self.levels(x) * self.scale, x)
+            return torch.where(x.isnan(), x, self.level_table[self.rank(x.detach() / self.scale)] * self.scale)
         if self._is_due:
             self.freeze(x, self._target)
         if not self.kept.numel():
@@ -97,7 +97,11 @@ class InqQuantizer(Quantizer):
 
     @torch.no_grad()
     def freeze(self, x: Tensor, portion: float) -> None:
-        """Set the largest weights to their levels for good until that share of them is frozen."""
+        """Set the largest weights to their levels for good until that share of them is frozen.
+
+        Raises:
+            ValueError: a weight is NaN.
+        """
         places = self.rank(self.ratio(x)).to(torch.int16)
         if not self.kept.numel():
             self.kept = torch.full_like(places, FREE)

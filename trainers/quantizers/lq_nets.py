@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from hwsim.formats import Codebook, Format
-from trainers.quantizers.base import Quantizer, check_bits, positive
+from trainers.quantizers.base import Quantizer, check_bits, keep_nan, positive
 from trainers.shard import batch_sum, shard_of
 
 KEPT = 0.9  #: Share of the old basis in the moving average.
@@ -147,7 +147,7 @@ class TakeLevel(Function):
     def forward(ctx: Any, x: Tensor, places: Tensor, levels: Tensor, scale: Tensor, top: Tensor | None) -> Tensor:
         """Return the levels times the scale; no gradient passes above `top`, if there is one."""
         ctx.save_for_backward(None if top is None else x, top)
-        return levels[places].mul_(scale)
+        return keep_nan(levels[places].mul_(scale), x)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

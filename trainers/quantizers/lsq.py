@@ -27,10 +27,11 @@ class LsqQuantizer(StepQuantizer):
     """Uniform levels with a learned step, 2 to 8 bits."""
 
     roles: ClassVar[tuple[str, ...]] = ("weights", "activations")
+    method: ClassVar[str] = "lsq"  #: What the method, or one that builds on it, is called in messages.
 
     def __init__(self, role: str, bits: int, *, signed: bool = True, channels: int | None = None) -> None:
         """Take 2 to 8 bits; there are no options."""
-        check_bits("lsq", bits)
+        check_bits(self.method, bits)
         super().__init__(Uniform(bits, signed=signed), role, bits, signed=signed, channels=channels)
 
     def initial_scale(self, x: Tensor) -> Tensor:

@@ -68,8 +68,8 @@ class NipqQuantizer(Quantizer):
         super().__init__(role, bits, signed=signed)
         self.quantized_epochs = quantized_epochs
         self.frozen_bits: int | None = None
-        share = min(max((bits - LOWEST) / (HIGHEST - LOWEST), MARGIN), 1 - MARGIN)
-        self.theta = nn.Parameter(torch.tensor(math.log(share / (1 - share))))
+        self.theta = nn.Parameter(torch.zeros(()))
+        self.set_bits(bits)
         self.range = nn.Parameter(inverse_softplus(torch.ones(())))
 
     @property
@@ -81,6 +81,14 @@ class NipqQuantizer(Quantizer):
     def learned_bits(self) -> int:
         """The bits of the format, as learned so far."""
         return int(self.soft_bits.detach().round())
+
+    @torch.no_grad()
+    def set_bits(self, bits: int) -> None:
+        """Put theta where the bits round to `bits`, no nearer to the ends than MARGIN; frozen bits follow."""
+        share = min(max((bits - LOWEST) / (HIGHEST - LOWEST), MARGIN), 1 - MARGIN)
+        self.theta.fill_(math.log(share / (1 - share)))
+        if self.frozen_bits is not None:
+            self.frozen_bits = self.learned_bits
 
     @property
     def format(self) -> Uniform:

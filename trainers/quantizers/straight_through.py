@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from trainers.quantizers.base import positive, spread
+from trainers.quantizers.base import keep_nan, positive, spread
 
 MOST_COMPARISONS = 32  #: More thresholds are searched, as each one makes the compiled code longer.
 BEYOND = np.array([-np.inf, np.inf], np.float32)
@@ -65,7 +65,7 @@ class RoundToLevel(Function):
     ) -> Tensor:
         """Return the levels times the scale of `step`; `ends` are the outermost levels, `factor` is as above."""
         scale = spread(positive(step), x)
-        return nearest_level(x / scale, thresholds, levels).mul_(scale)
+        return keep_nan(nearest_level(x / scale, thresholds, levels).mul_(scale), x)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
