@@ -46,8 +46,11 @@ def save_network(network: Network, path: str | Path) -> None:
         "metadata": dict(network.metadata),
     }
     text = json.dumps(header, sort_keys=True)
-    with atomic_write(path) as temporary:
-        save_file(tensors, temporary, {HEADER: f"{_digest(text, tensors)} {text}"})
+    try:
+        with atomic_write(path) as temporary:
+            save_file(tensors, temporary, {HEADER: f"{_digest(text, tensors)} {text}"})
+    except SafetensorError as error:
+        raise OSError(f"{path} cannot be written: {error}") from error
 
 
 def load_network(path: str | Path) -> Network:

@@ -6,18 +6,24 @@ import shutil
 import signal
 from collections import deque
 from contextlib import closing
+from dataclasses import replace
 from itertools import repeat
 from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command import error, run
+import torch
+from command import error, read_csv, run
 from PIL import Image
 
+from hwsim.cli.images import Source
 from trainers.config import TrainConfig
 from trainers.data.decode import Request, decode, middle, random_box
+from trainers.data.folder_images import FolderImages
 from trainers.data.image_folder import ImageFolder, load_image_folder
+from trainers.evaluate import evaluation_batches
+from trainers.importance import learn_importance
 from trainers.quantizers_only import in_memory, training_data
 
 SIZE = 32
@@ -197,6 +203,37 @@ def test_a_network_trains_on_a_folder(images: Path, tmp_path: Path) -> None:
     assert record["skipped_images"] == {"count": 1, "names": ["train/cat/1.JPEG"]}
     assert record["counts"]["test_images"] == 3
     assert record["data_sha256"] == load_image_folder(tmp_path / "copy").sha256
+
+
+def test_test_images_are_decoded_when_they_are_read(images: Path) -> None:
+    pixels, labels, sha256 = Source("imagefolder", str(images)).open()
+    folder = load_image_folder(images, workers=0)
+    assert (pixels.shape, len(pixels)) == ((3, 3, 224, 224), 3)
+    assert sha256 == folder.sha256
+    np.testing.assert_array_equal(labels, folder.test_labels)
+    expected = torch.cat([x for x, _ in evaluation_batches(folder)]).numpy()
+    for part in (slice(None), slice(1, 3), slice(2, 9)):
+        np.testing.assert_array_equal(pixels[part], expected[part])
+    broken = FolderImages(replace(folder, test_paths=(images / "none.JPEG",)))
+    with pytest.raises(ValueError, match=r"none\.JPEG does not decode"):
+        broken[:]
+
+
+@pytest.mark.slow
+def test_a_network_of_a_folder_is_quantized_and_simulated(images: Path, tmp_path: Path) -> None:
+    place = ["--data", "imagefolder", "--data-dir", images]
+    command = ["train", *place, "--model", "mobilenetv2", "--init", "none", "--epochs", "1", "--batch-size", "3"]
+    assert run(*command, "--out", tmp_path).exit_code == 0
+    folder = tmp_path / "imagefolder-mobilenetv2-uniform-w4a4-s0"
+    record = json.loads((folder / "record.json").read_text())
+    result = run("simulate", folder / "network.safetensors", "--data-dir", images, "--format", "csv")
+    assert read_csv(result.stdout)[0]["correct"] == str(record["counts"]["integer_correct"])
+
+
+def test_importance_is_not_learned_on_a_folder(images: Path, tmp_path: Path) -> None:
+    config = TrainConfig(data="imagefolder", data_dir=str(images), model="mobilenetv2")
+    with pytest.raises(ValueError, match="images in memory only, those of imagefolder stay on disk"):
+        learn_importance(config, [2, 4], tmp_path)
 
 
 def test_quantizers_do_not_learn_alone_on_a_folder(images: Path) -> None:

@@ -66,13 +66,17 @@ class Checkpoints:
         """Bring the state to where the file left it, if there is a file.
 
         Raises:
-            ValueError: the file is damaged, or was written with other versions of the libraries (results would mix).
+            ValueError: the file is damaged, is that of another network, or was written with other versions of the
+                libraries (results would mix).
         """
         if not self.path.exists():
             return
         tensors, metadata = read_tensors(self.path)
+        if HEADER not in metadata:
+            raise ValueError(f"{self.path} is no checkpoint: it has no {HEADER} in its header")
         position = json.loads(metadata[HEADER])
         _check_versions(self.path, position.pop("versions"))
+        _check_network(self.path, state.model, tensors)
         for name, value in position.items():
             setattr(state, name, value)
         _load(state, tensors)
@@ -103,6 +107,18 @@ def _load(state: State, tensors: dict[str, Tensor]) -> None:
     groups = state.optimizer.state_dict()["param_groups"]
     state.optimizer.load_state_dict({"state": slots, "param_groups": groups})
     state.losses, state.correct = parts["epoch"]["losses"], parts["epoch"]["correct"]
+
+
+def _check_network(path: Path, model: nn.Module, tensors: dict[str, Tensor]) -> None:
+    wanted = {f"model.{name}": str(tuple(value.shape)) for name, value in model.state_dict().items()}
+    there = {name: str(tuple(value.shape)) for name, value in tensors.items() if name.startswith("model.")}
+    for name in sorted(wanted.keys() | there.keys()):
+        old, new = there.get(name, "none"), wanted.get(name, "none")
+        if old != new and not name.endswith(".kept"):  # INQ's choice has no size before its first round
+            raise ValueError(
+                f"{path} is of another network: {name} has shape {old} there, {new} here; "
+                "remove the folder to start over"
+            )
 
 
 def _check_versions(path: Path, there: dict[str, str]) -> None:

@@ -51,7 +51,9 @@ def count_correct(model: nn.Module, dataset: Data) -> int:
     return int(processes.total(correct))
 
 
-def evaluation_batches(dataset: Data, part: Part = WHOLE) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the test images as network inputs, batch by batch, and their labels, int64; or a part of the batches."""
-    for images, labels in dataset.test_batches(EVALUATION_BATCH, part):
+def evaluation_batches(
+    dataset: Data, part: Part = WHOLE, size: int = EVALUATION_BATCH
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the test images as network inputs, `size` at a time, and their labels, int64; or a part of the batches."""
+    for images, labels in dataset.test_batches(size, part):
         yield as_inputs(torch.from_numpy(images), dataset), torch.from_numpy(labels)

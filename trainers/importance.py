@@ -22,7 +22,7 @@ from trainers.allocation import LayerChoices
 from trainers.augment import AUGMENTATIONS
 from trainers.budget import layer_macs
 from trainers.config import TrainConfig
-from trainers.data import Dataset, load_dataset
+from trainers.data import Dataset, open_data
 from trainers.evaluate import as_inputs
 from trainers.layers import quant_layers
 from trainers.loop import calibration_batch, float_network, learning_rate
@@ -30,6 +30,7 @@ from trainers.optimizer import make_optimizer, set_learning_rate
 from trainers.progress import Progress, Silent
 from trainers.quantize import QuantizationConfig, quantize
 from trainers.quantizers import Quantizer
+from trainers.quantizers_only import in_memory
 from trainers.run_folder import find_init
 from trainers.seeding import epoch_order, reproducible, seed_step
 
@@ -63,10 +64,11 @@ def learn_importance(
     training does, the float weights to start from.
 
     Raises:
-        ValueError: the network has no layers between the first and the last, or the loss is not finite.
+        ValueError: the network has no layers between the first and the last, the loss is not finite, or the data are
+            a folder of images.
         FileNotFoundError: the data or the float weights are missing.
     """
-    dataset = load_dataset(config.data, config.data_dir)
+    dataset = in_memory(open_data(config.data, config.data_dir))
     init = find_init(config.init, run_dir) if config.init else None
     with reproducible(config.seed, config.threads):
         network = float_network(config, init)

@@ -19,9 +19,16 @@ HEADER = "hwsim.model"
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
-    """Write tensors and header at once or not at all."""
-    with atomic_write(path) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, header)
+    """Write tensors and header at once or not at all.
+
+    Raises:
+        OSError: the file cannot be written, as where the disk is full; what it held before is kept.
+    """
+    try:
+        with atomic_write(path) as temporary:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, header)
+    except (SafetensorError, OSError) as error:
+        raise OSError(f"{path} cannot be written, what it held before is kept: {error}") from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

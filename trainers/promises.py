@@ -5,7 +5,7 @@
 3. Per layer: the share of activation codes that differ between the two, and the overflows that occurred.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from hwsim.engines import Simulation, simulate
 from hwsim.network import Network
 from hwsim.nodes import Matmul
+from trainers.evaluate import evaluating
 from trainers.layers import QuantLayer, quant_layers
 from trainers.quantizers import Quantizer
 
@@ -60,7 +61,6 @@ class ExportCheck:
         return sum(layer.accumulator_overflows + layer.datapath_overflows for layer in self.layers)
 
 
-@torch.no_grad()
 def check_export(
     model: nn.Module,
     network: Network,
@@ -76,17 +76,36 @@ def check_export(
     Raises:
         ValueError: there are no images, or they do not fit the network.
     """
-    if not len(images):
-        raise ValueError("the export is checked on images, got none")
-    was_training = model.training
-    model.eval()
-    total = ExportCheck(0, 0, 0, 0, tuple(_fresh(layer) for layer in network.layers))
-    for start in range(0, len(images), batch_size):
-        batch, truth = images[start : start + batch_size], labels[start : start + batch_size].numpy()
-        total = _added(total, _check_batch(model, network, batch, truth, engine))
+
+    def tell(done: int) -> None:
         if progress:
-            progress(total.images, len(images))
-    model.train(was_training)
+            progress(done, len(images))
+
+    batches = zip(torch.split(images, batch_size), torch.split(labels, batch_size), strict=True)
+    return check_batches(model, network, batches, engine, tell)
+
+
+def check_batches(
+    model: nn.Module,
+    network: Network,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    engine: str = "tensor",
+    progress: Callable[[int], None] | None = None,
+) -> ExportCheck:
+    """Do what `check_export` does with images and labels that come batch by batch.
+
+    Raises:
+        ValueError: there are no images, or they do not fit the network.
+    """
+    total = ExportCheck(0, 0, 0, 0, tuple(_fresh(layer) for layer in network.layers))
+    with torch.no_grad(), evaluating(model):
+        for images, labels in batches:
+            if len(images):
+                total = _added(total, _check_batch(model, network, images, labels.numpy(), engine))
+            if progress:
+                progress(total.images)
+    if not total.images:
+        raise ValueError("the export is checked on images, got none")
     return total
 
 

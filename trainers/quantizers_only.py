@@ -62,7 +62,7 @@ def in_memory(data: Data) -> Dataset:
         ValueError: they are not.
     """
     if not isinstance(data, Dataset):
-        raise ValueError(f"quantizers learn alone on images in memory only, those of {data.name} stay on disk")
+        raise ValueError(f"this kind of training takes images in memory only, those of {data.name} stay on disk")
     return data
 
 

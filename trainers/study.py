@@ -25,7 +25,7 @@ from trainers.learned_bits import learned_widths, learning_quantizers
 from trainers.loop import train
 from trainers.models import make_model
 from trainers.progress import Progress
-from trainers.promises import ExportCheck, check_export
+from trainers.promises import ExportCheck, check_batches
 from trainers.quantize import swap_layers
 from trainers.record import TrainedRun, finish
 from trainers.run_folder import locked
@@ -33,6 +33,7 @@ from trainers.stages import cut, stage_names
 from trainers.trace import trace_workload
 
 NETWORK = "network.safetensors"
+CHECK_BATCH, CHECK_PIXELS = 256, 2**20  #: Images that the check of an export takes at a time, and their pixels.
 
 
 def run_design(
@@ -120,10 +121,11 @@ def export_run(run: TrainedRun) -> Network:
 
 
 def check_run(run: TrainedRun, network: Network) -> ExportCheck:
-    """Check export's promises on all test images."""
-    images, labels = (torch.cat(values) for values in zip(*evaluation_batches(run.dataset), strict=True))
+    """Check export's promises on all test images; fewer at a time where they are large, as all codes are kept."""
+    _, height, width = run.dataset.image_shape
+    size = min(CHECK_BATCH, max(CHECK_PIXELS // (height * width), 1))
     with as_trained(run.model, run.config):
-        return check_export(run.model, network, images, labels)
+        return check_batches(run.model, network, evaluation_batches(run.dataset, size=size))
 
 
 def float_cost(run: TrainedRun) -> CostTable:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from hwsim.cli.images import LoadedImages, Source, load_npy
+from hwsim.cli.images import LoadedImages, Pixels, Source, load_npy
 from hwsim.executor import Executor, Processes, Serial
 
 if TYPE_CHECKING:
@@ -109,7 +109,9 @@ def simulate_batch(item: Mapping[str, Any]) -> dict[str, Any]:
 
     folder, source = Path(item["folder"]), Source(**item["source"])
     network, engine = _prepared(str(folder / item["network"]), item["engine"])
-    pixels = _file(folder / source.images, item["sha256"]) if source.images else _data_set(source, item["sha256"])
+    pixels: Pixels = (
+        _file(folder / source.images, item["sha256"]) if source.images else _data_set(source, item["sha256"])
+    )
     run = engine.run(checked_images(pixels[item["first"] : item["last"]], network.input.shape))
     return {
         "predictions": engine.to_numpy(run.values[network.output.name]).argmax(axis=1).tolist(),
@@ -128,7 +130,7 @@ def _prepared(network_file: str, engine: str) -> "tuple[Network, Engine]":
 
 
 @lru_cache(maxsize=1)
-def _data_set(source: Source, sha256: str | None) -> "NDArray[Any]":
+def _data_set(source: Source, sha256: str | None) -> Pixels:
     pixels, _, found = source.open()
     _check_same(str(source.data), sha256, found)
     return pixels

@@ -2,12 +2,25 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hwsim.network import Network
+
+
+class Pixels(Protocol):
+    """What is known of images before they are read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C, H, W)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> "NDArray[Any]":
+        """Return some of the images."""
 
 
 @dataclass(frozen=True)
@@ -18,19 +31,22 @@ class Source:
     data_dir: str | None = None
     images: str | None = None
 
-    def open(self) -> "tuple[NDArray[Any], NDArray[Any] | None, str | None]":
+    def open(self) -> "tuple[Pixels, NDArray[Any] | None, str | None]":
         """Return images as the network takes them, (N, C, H, W), and of a data set their labels and its SHA-256.
 
-        A file's images stay on disk until they are read.
+        Images of a file or a folder stay on disk until they are read.
 
         Raises:
             ValueError, OSError: the data set or the file is not in order.
         """
         if self.images is not None:
             return load_npy(Path(self.images), "biuf"), None, None
-        from trainers.data import load_dataset
+        from trainers.data import Dataset, open_data
+        from trainers.data.folder_images import FolderImages
 
-        dataset = load_dataset(str(self.data), self.data_dir)
+        dataset = open_data(str(self.data), self.data_dir)
+        if not isinstance(dataset, Dataset):
+            return FolderImages(dataset), dataset.test_labels, dataset.sha256
         return dataset.normalized(dataset.test_images), dataset.test_labels, dataset.sha256
 
 
@@ -39,7 +55,7 @@ class LoadedImages:
     """Images as a network takes them, (N, C, H, W); their classes, (N,), where they are known."""
 
     source: Source
-    pixels: "NDArray[Any]"
+    pixels: "Pixels"
     labels: "NDArray[Any] | None"
     sha256: str | None  #: Of the data set; None for a file.
 

@@ -26,7 +26,8 @@ def simulate(
     data: Annotated[
         str | None,
         typer.Option(
-            help="Data set: digits, mnist, fashion_mnist, cifar10, cifar100, strokes (default: the network's)."
+            help="Data set: digits, mnist, fashion_mnist, cifar10, cifar100, strokes, imagefolder "
+            "(default: the network's)."
         ),
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,

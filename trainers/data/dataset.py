@@ -60,16 +60,20 @@ class Dataset:
             yield self.test_images[chosen], self.test_labels[chosen]
 
     def normalized(self, images: Images) -> npt.NDArray[np.float32]:
-        """Return `images` as a network sees them, float32: pixels as 0..1, then `(x - mean) / std` per channel.
+        """Return images of the data set as a network sees them, float32."""
+        return normalized(images, self.mean, self.std)
 
-        The operations and their order are those of `trainers.batches`, so both give the same bits.
-        """
-        unit = images.astype(np.float32)
-        if images.dtype == np.uint8:
-            unit /= np.float32(255)
-        mean, std = (per_channel(values) for values in (self.mean, self.std))
-        normalized: npt.NDArray[np.float32] = (unit - mean) / std
-        return normalized
+
+def normalized(images: Images, mean: tuple[float, ...], std: tuple[float, ...]) -> npt.NDArray[np.float32]:
+    """Return images as a network sees them, float32: pixels as 0..1, then `(x - mean) / std` per channel.
+
+    The operations and their order are those of `trainers.evaluate.as_inputs`, so both give the same bits.
+    """
+    unit = images.astype(np.float32)
+    if images.dtype == np.uint8:
+        unit /= np.float32(255)
+    inputs: npt.NDArray[np.float32] = (unit - per_channel(mean)) / per_channel(std)
+    return inputs
 
 
 def per_channel(values: tuple[float, ...]) -> npt.NDArray[np.float32]:
