@@ -239,6 +239,15 @@ def test_shared_batch_norm_is_batch_norm(momentum: float | None) -> None:
 
 
 @pytest.mark.usefixtures("one_of_one")
+def test_shared_batch_norm_sums_bfloat16_in_float32() -> None:
+    x = (torch.randn(5, 3, 4, 4) + 10).bfloat16()
+    plain, shared = nn.BatchNorm2d(3), SharedBatchNorm2d(3)
+    torch.testing.assert_close(shared(x), plain(x), rtol=2**-7, atol=2**-8)  # one rounding of the output
+    for expected, found in zip(plain.buffers(), shared.buffers(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.usefixtures("one_of_one")
 def test_shared_dropout_is_dropout() -> None:
     x = torch.randn(6, 5)
     torch.manual_seed(0)

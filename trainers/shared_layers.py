@@ -28,7 +28,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         if not (self.training and is_shared()):
             return super().forward(x)
         count = shard_of(x).numel(x[:, 0])
-        mean = batch_sum(x.sum((0, 2, 3))) / count
+        mean = batch_sum(x.sum((0, 2, 3), dtype=self.weight.dtype)) / count  # x may be bfloat16, sums are not
         variance = batch_sum((x - mean[:, None, None]).square().sum((0, 2, 3))) / count
         self._remember(mean, variance * (count / max(count - 1, 1)))
         out: Tensor = Normalize.apply(  # type: ignore[no-untyped-call]
