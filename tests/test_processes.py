@@ -124,12 +124,12 @@ def train_by_two(out: Path) -> Path:
 def kill_and_continue(killed: int, out: Path) -> Path:
     """Kill one of two processes after the first checkpoint, let two go on, and return the run's folder."""
     pair = start_pair(*SHORT, out)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (out / RUN / "checkpoint.safetensors").exists() and time.monotonic() < deadline:
         assert pair[0].poll() is None, pair[0].communicate()
         time.sleep(0.002)
     pair[killed].send_signal(signal.SIGKILL)
-    _, messages = pair[1 - killed].communicate(timeout=60)
+    _, messages = pair[1 - killed].communicate(timeout=300)
     pair[killed].communicate()
     assert pair[killed].returncode == -signal.SIGKILL
     assert pair[1 - killed].returncode == 2

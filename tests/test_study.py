@@ -50,7 +50,7 @@ def test_quantized_record_holds_what_a_report_needs(folder: Path) -> None:
     record = record_of(folder, POST)
     assert record["run_id"] == "digits-digits_resnet-post-w3a3-s0"
     assert set(record) == {
-        *("schema", "run_id", "study", "config", "seed", "versions", "data_sha256", "curves", "volatile"),
+        *("schema", "run_id", "study", "config", "seed", "processes", "versions", "data_sha256", "curves", "volatile"),
         *("accuracy", "counts", "export", "cost"),
     }
     counts, accuracy = record["counts"], record["accuracy"]
