@@ -79,7 +79,8 @@ READING = """## What is and is not comparable
   choice of the images alone, and another seed moves it besides: differences of a few tenths rank nothing.
 * First and last layer have 8 bits, as in the paper's text; its released code leaves them in float.
 * POT and POST have 2^b - 1 levels, which b bits can code; the released code has 2^b + 1 (`hwsim train --extended`).
-* BWRF's loss weights and temperature are not known from its paper; those here are [this project's](bwrf.md).
+* BWRF's loss weights and temperature are not known from its paper; those here are [this project's](bwrf.md). It learns
+  from the float network's answers too and its gradient is larger, which a single epoch may reward by itself.
 * Some of the paper's rows outside its table 5 have no name; `benchmarks/cifar10_paper.csv` says which method they were
   taken for.
 
