@@ -1,5 +1,8 @@
 """`hwsim evaluate`: the accuracy of float weights."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,9 @@ from trainers.data import load_dataset
 from trainers.evaluate import count_correct
 from trainers.models import make_model
 from trainers.weight_file import SAFETENSORS
+
+#: Where the real data and checkpoints lie, if they are at hand: beside the repository, or where the variable says.
+SHARED = Path(os.environ.get("HWSIM_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
 @pytest.fixture(name="weights")
@@ -53,3 +59,12 @@ def test_missing_and_foreign_weights_are_named(tmp_path: Path) -> None:
     assert f"no float weights at '{tmp_path}'" in error("evaluate", tmp_path)
     save_file(make_model("resnet20").state_dict(), tmp_path / "other.safetensors")
     assert "they are those of resnet20" in error("evaluate", tmp_path / "other.safetensors")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (SHARED / "cifar10").is_dir(), reason=f"no CIFAR-10 in {SHARED}")
+def test_the_public_checkpoint_is_right_on_9173_images(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, SHARED / "unpack_cifar10.py", tmp_path], check=True, capture_output=True)
+    checkpoint = SHARED / "checkpoints" / "resnet20_cifar10_optionA_bsd2.safetensors"
+    (row,) = rows("evaluate", checkpoint, "--data", "cifar10", "--data-dir", tmp_path)
+    assert (row["network"], row["images"], row["correct"]) == ("resnet20", 10000, 9173)
