@@ -2,7 +2,7 @@
 
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
 
-from hwsim.arithmetic import bits_for, register_bits
+from hwsim.arithmetic import bits_for, register_bits, register_range
 
 
 def value_shape(low: int, high: int) -> Shape:
@@ -31,3 +31,17 @@ def negated_if(negative: Value, value: Value) -> Value:
 def passed_if(enable: Value, value: Value) -> Value:
     """Return the value where `enable` is 1, otherwise 0: an AND gate per bit."""
     return Mux(enable, value, 0)
+
+
+def fitted(value: Value, bits: int, overflow: str) -> Value:
+    """Return a signed value as a register of so many bits holds it: saturated, or without the carry."""
+    if len(value) <= bits or overflow != "saturate":
+        return value[:bits].as_signed()
+    low, high = register_range(bits)
+    beyond = value[bits - 1 :]
+    return Mux(beyond.all() | ~beyond.any(), value[:bits].as_signed(), Mux(value[-1], low, high))
+
+
+def clipped(value: Value, low: int, high: int) -> Value:
+    """Return the value, at least low and at most high."""
+    return Mux(value < low, low, Mux(value > high, high, value))

@@ -10,9 +10,12 @@ MAX_CASE_BITS = 8  #: Address bits of the longest case statement: 256 entries.
 
 
 def lookup(m: Module, name: str, address: Value, contents: IntArray, shape: Shape) -> Value:
-    """Return the entry at the address: contents[address], shape (2**address bits,), as a signal of that name."""
+    """Return contents[address], shape (at most 2**address bits,), as a signal of that name; beyond the contents, 0."""
     entry = Signal(shape, name=name)
-    if len(address) <= MAX_CASE_BITS:
+    contents = np.pad(contents, (0, (1 << len(address)) - len(contents)))
+    if not len(address):
+        m.d.comb += entry.eq(int(contents[0]))
+    elif len(address) <= MAX_CASE_BITS:
         _case(m, address, contents, entry)
     else:
         m.d.comb += entry.eq(DecisionDiagram(m, name, address).word(contents, len(entry)))
