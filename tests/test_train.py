@@ -36,6 +36,10 @@ OPTIONS: dict[str, TrainConfig] = {
     "schedule": replace(
         QUANTIZED, schedule="step", milestones=(2,), warmup_epochs=1, nesterov=True, label_smoothing=0.1
     ),
+    "average": replace(QUANTIZED, activations="asq", average=0.9),
+    "average of frozen weights": replace(QUANTIZED, weights="inq", average=0.5),
+    "bf16": replace(QUANTIZED, bf16=True),
+    "channels last": replace(QUANTIZED, channels_last=True, augment="crop_flip"),
 }
 
 

@@ -19,7 +19,7 @@ def unchanged(images: Tensor, generator: torch.Generator) -> Tensor:
 def crop_flip(images: Tensor, generator: torch.Generator) -> Tensor:
     """Return crops of the images padded by 4 black pixels, half of them mirrored: the usual choice for CIFAR.
 
-    As in He et al., arXiv:1512.03385, section 4.2. Shape and type stay.
+    As in He et al., arXiv:1512.03385, section 4.2. Shape, type and device stay; random numbers are the CPU's.
     """
     count, _, height, width = images.shape
     shard = shard_of(images)
@@ -29,7 +29,9 @@ def crop_flip(images: Tensor, generator: torch.Generator) -> Tensor:
     rows = shifts[0] + torch.arange(height)
     columns = shifts[1] + torch.arange(width)
     columns = torch.where(mirrored, columns.flip(1), columns)
-    pixels = padded[torch.arange(count)[:, None, None], :, rows[:, :, None], columns[:, None, :]]
+    rows, columns = (places.to(images.device, non_blocking=True) for places in (rows, columns))
+    chosen = torch.arange(count, device=images.device)[:, None, None]
+    pixels = padded[chosen, :, rows[:, :, None], columns[:, None, :]]
     return pixels.permute(0, 3, 1, 2).contiguous()
 
 

@@ -31,6 +31,7 @@ from torch.nn import functional
 
 from trainers import processes
 from trainers.data import Data
+from trainers.device import device_of
 from trainers.evaluate import evaluating, evaluation_batches
 from trainers.stages import cut, stage_names
 
@@ -129,10 +130,11 @@ class BlockReplacement:
         this stage (the paper's figure 3). `similarity/<stage>`: cosine between the stage's outputs in Q and in F, mean
         over images (figure 4); after the last stage these are the logits.
         """
-        correct = torch.zeros(len(self.names) - 1, dtype=torch.float64)
-        cosine = torch.zeros(len(self.names), dtype=torch.float64)
+        device = device_of(self.model)
+        correct = torch.zeros(len(self.names) - 1, dtype=torch.float64, device=device)
+        cosine = torch.zeros(len(self.names), dtype=torch.float64, device=device)
         with evaluating(self.model):
-            for x, labels in evaluation_batches(dataset, processes.part()):
+            for x, labels in evaluation_batches(dataset, processes.part(), device):
                 flow = self.flow(x)
                 answers = flow.mixed.argmax(1).reshape(-1, len(x))
                 correct += (answers == labels).sum(1)

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from trainers import processes
+from trainers.averaging import Average
+from trainers.guard import Guard
 from trainers.model_file import read_tensors, write_tensors
 from trainers.objective import Objective
 from trainers.record import versions
@@ -27,6 +29,8 @@ class State:
     optimizer: SGD
     losses: Tensor  #: Loss of each step of the epoch, float64[steps].
     correct: Tensor  #: Training images classified correctly in each step of the epoch, int64[steps].
+    guard: Guard  #: What watches the losses.
+    average: Average | None = None  #: The average of the weights, if the run has one.
     epoch: int = 1
     step: int = 0
     curves: list[dict[str, float]] = field(default_factory=list)
@@ -88,6 +92,8 @@ class Checkpoints:
 
 def _tensors(state: State) -> dict[str, Tensor]:
     tensors = {f"model.{name}": value for name, value in state.model.state_dict().items()}
+    if state.average is not None:
+        tensors |= {f"average.{name}": value for name, value in state.average.model.state_dict().items()}
     for index, values in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items() if value is not None}
     return {**tensors, "epoch.losses": state.losses, "epoch.correct": state.correct}
@@ -95,18 +101,21 @@ def _tensors(state: State) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _load(state: State, tensors: dict[str, Tensor]) -> None:
-    parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "epoch": {}}
+    parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimizer": {}, "epoch": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         parts[part][rest] = tensor
     state.model.load_state_dict(parts["model"])
+    if state.average is not None:
+        state.average.model.load_state_dict(parts["average"])
     slots: dict[int, dict[str, Any]] = {}
     for name, tensor in parts["optimizer"].items():
         index, _, key = name.partition(".")
         slots.setdefault(int(index), {})[key] = tensor
     groups = state.optimizer.state_dict()["param_groups"]
     state.optimizer.load_state_dict({"state": slots, "param_groups": groups})
-    state.losses, state.correct = parts["epoch"]["losses"], parts["epoch"]["correct"]
+    state.losses.copy_(parts["epoch"]["losses"])
+    state.correct.copy_(parts["epoch"]["correct"])
 
 
 def _check_network(path: Path, model: nn.Module, tensors: dict[str, Tensor]) -> None:

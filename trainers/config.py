@@ -15,6 +15,7 @@ from hwsim.errors import unknown_name
 from trainers.augment import AUGMENTATIONS
 from trainers.budget import parse_budget
 from trainers.bwrf import BwrfConfig
+from trainers.device import check_device
 from trainers.quantize import QuantizationConfig
 from trainers.quantizers import ALIASES, QUANTIZERS
 from trainers.schedule import SCHEDULES, Plan
@@ -64,6 +65,7 @@ class TrainConfig:
     milestones: tuple[int, ...] = ()  #: Epochs after which the schedule `step` falls.
     gamma: float = 0.1  #: What it multiplies the learning rate by.
     label_smoothing: float = 0.0  #: Share of a label that is spread over all classes.
+    average: float | None = None  #: Decay of the weights' moving average, kept and evaluated beside them.
     augment: str = "none"  #: Random changes of the training images.
     seed: int = 0  #: Where all random numbers start.
     init: str | None = None  #: Float weights to start from: a file, a run's folder, or the name of a run beside this.
@@ -74,6 +76,11 @@ class TrainConfig:
     calibration_dir: str | None = None  #: Folder of that data set's files, if it has any.
     calibration_images: int = 256  #: Training images that the scales start from.
     threads: int = 1  #: Threads of the arithmetic; part of the result, since it decides the order of sums.
+    device: str = "cpu"  #: What computes: cpu, cuda or cuda:N.
+    bf16: bool = False  #: Convolutions and matrix products of training steps in bfloat16; quantizers in float32.
+    channels_last: bool = False  #: Images and weights have their channels last in memory.
+    compile: bool = False  #: Training steps are compiled, on a GPU as CUDA graphs.
+    tensorboard: bool = False  #: Metrics go to a folder for TensorBoard, too.
     checkpoint_seconds: float = 30.0  #: A long epoch is saved this often.
 
     def __post_init__(self) -> None:
@@ -107,6 +114,9 @@ class TrainConfig:
             raise ValueError("nesterov needs a momentum over 0")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing must be at least 0 and below 1, got {self.label_smoothing}")
+        if self.average is not None and not 0 < self.average < 1:
+            raise ValueError(f"average is a decay over 0 and below 1, got {self.average}")
+        check_device(self.device, (self.weights, self.activations))
 
     def _check_budget(self) -> None:
         learns = "nipq" in (self.weights, self.activations)
@@ -159,6 +169,8 @@ class TrainConfig:
     def _check_hardware(self) -> None:
         if not self.is_quantized and (self.multiplier or self.accumulator_bits is not None):
             raise ValueError("a float network has no product tables and no accumulators to train through")
+        if self.hardware and (self.device != "cpu" or self.compile):
+            raise ValueError("product tables and accumulators are trained through on the CPU, not compiled")
         if (self.accumulator_bits is None) != (self.overflow is None):
             raise ValueError("accumulator_bits and overflow belong together")
         if self.overflow == "error":
@@ -221,8 +233,9 @@ class TrainConfig:
         return f"{self.data}-{self.model}-{self.design}-s{self.seed}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every field as JSON values; the activations' bits are spelled out."""
+        """Return every field as JSON values; the activations' bits are spelled out, a GPU's number is left out."""
         values = asdict(self)
+        values["device"] = self.device.partition(":")[0]
         values["act_bits"] = self.bits if self.act_bits is None else self.act_bits
         values |= {name: list(getattr(self, name)) for name in ("progressive", "milestones")}
         return values

@@ -9,14 +9,17 @@ from torch import Tensor, nn
 from trainers import processes
 from trainers.data import Data
 from trainers.data.dataset import WHOLE, Images, Part, per_channel
+from trainers.device import device_of
 
 EVALUATION_BATCH = 500
+CPU = torch.device("cpu")
 
 
 def as_inputs(images: Tensor, dataset: Data) -> Tensor:
     """Return a batch of the data set's images as network inputs, float32: bit for bit `Dataset.normalized`."""
     unit = images.float() / 255 if images.dtype == torch.uint8 else images
-    mean, std = (torch.from_numpy(per_channel(values)) for values in (dataset.mean, dataset.std))
+    moments = (torch.from_numpy(per_channel(values)) for values in (dataset.mean, dataset.std))
+    mean, std = (values.to(images.device, non_blocking=True) for values in moments)
     return (unit - mean) / std
 
 
@@ -44,16 +47,17 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 def count_correct(model: nn.Module, dataset: Data) -> int:
     """Return how many test images the model classifies correctly; processes that train together share the work."""
-    correct = torch.zeros((), dtype=torch.int64)
+    device = device_of(model)
+    correct = torch.zeros((), dtype=torch.int64, device=device)
     with torch.no_grad(), evaluating(model):
-        for x, labels in evaluation_batches(dataset, processes.part()):
+        for x, labels in evaluation_batches(dataset, processes.part(), device):
             correct += (model(x).argmax(1) == labels).sum()
     return int(processes.total(correct))
 
 
 def evaluation_batches(
-    dataset: Data, part: Part = WHOLE, size: int = EVALUATION_BATCH
+    dataset: Data, part: Part = WHOLE, device: torch.device = CPU, size: int = EVALUATION_BATCH
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the test images as network inputs, `size` at a time, and their labels, int64; or a part of the batches."""
     for images, labels in dataset.test_batches(size, part):
-        yield as_inputs(torch.from_numpy(images), dataset), torch.from_numpy(labels)
+        yield as_inputs(torch.from_numpy(images).to(device), dataset), torch.from_numpy(labels).to(device)

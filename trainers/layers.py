@@ -1,5 +1,6 @@
 """Convolution and linear layers that quantize their input and their weights."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -29,8 +30,8 @@ class QuantConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `[N, K, OY, OX]`."""
-        weight = self.weight_quantizer(self.weight)
-        out: Tensor = self._conv_forward(self.activation_quantizer(x), weight, self.bias)
+        weight = in_float32(self.weight_quantizer, self.weight)
+        out: Tensor = self._conv_forward(in_float32(self.activation_quantizer, x), weight, self.bias)
         return out
 
 
@@ -47,10 +48,20 @@ class QuantLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `[N, K]`."""
-        return functional.linear(self.activation_quantizer(x), self.weight_quantizer(self.weight), self.bias)
+        weight = in_float32(self.weight_quantizer, self.weight)
+        return functional.linear(in_float32(self.activation_quantizer, x), weight, self.bias)
 
 
 QuantLayer = QuantConv2d | QuantLinear
+
+
+def in_float32(quantizer: Quantizer, x: Tensor) -> Tensor:
+    """Return the quantizer's output, computed as it is even where convolutions are done in bfloat16."""
+    device = x.device.type
+    if not torch.is_autocast_enabled(device):
+        return quantizer(x)  # type: ignore[no-any-return]
+    with torch.autocast(device, enabled=False):
+        return quantizer(x.float())  # type: ignore[no-any-return]
 
 
 def quant_layers(model: nn.Module) -> dict[str, QuantLayer]:

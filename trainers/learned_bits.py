@@ -84,9 +84,16 @@ class BudgetObjective:
 
 
 def keep_within_budget(objective: Objective, is_over: bool) -> None:
-    """Settle the bits of an objective that has a budget, once they are frozen or training is over."""
-    if not isinstance(objective, BudgetObjective):
-        return
+    """Settle the bits of an objective that has a budget, once they are frozen or training is over.
+
+    The objective may be one that takes another's steps in its own way: compiled, or shared by processes.
+    """
+    inner: Any = objective
+    while not isinstance(inner, BudgetObjective):
+        if not hasattr(inner, "objective"):
+            return
+        inner = inner.objective
+    objective = inner
     is_frozen = all(quantizer.frozen_bits is not None for quantizer in learning_quantizers(objective.model))
     if is_frozen or is_over:
         objective.settle()

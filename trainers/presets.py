@@ -56,7 +56,8 @@ def recipe_for(data: str, is_quantized: bool, quantizers_only: bool = False) -> 
 
 
 def float_recipe(config: TrainConfig) -> TrainConfig:
-    """Return the float run that a quantized run starts from: the preset with this run's data, model and seed."""
+    """Return the float run that a quantized run starts from: the preset with this run's data, model and machine."""
     recipe = PRESETS[config.data][0]
-    shared = ("study", "data_dir", "model", "model_options", "skip_broken", "seed", "threads", "checkpoint_seconds")
-    return replace(recipe, **{name: getattr(config, name) for name in shared})
+    data = ("study", "data_dir", "model", "model_options", "skip_broken", "seed")
+    machine = ("threads", "device", "bf16", "channels_last", "compile", "tensorboard", "checkpoint_seconds")
+    return replace(recipe, **{name: getattr(config, name) for name in (*data, *machine)})

@@ -14,6 +14,23 @@ class Progress(Protocol):
         """Take note that `epoch` of `epochs` is done; `metrics` is its row of the record's curves."""
 
 
+class Several:
+    """Tells several."""
+
+    def __init__(self, *watchers: Progress) -> None:
+        self.watchers = watchers
+
+    def step(self, done: float, is_saved: bool) -> None:
+        """Tell all of them."""
+        for watcher in self.watchers:
+            watcher.step(done, is_saved)
+
+    def update(self, epoch: int, epochs: int, metrics: Mapping[str, float]) -> None:
+        """Tell all of them."""
+        for watcher in self.watchers:
+            watcher.update(epoch, epochs, metrics)
+
+
 class Silent:
     """Tells nobody."""
 

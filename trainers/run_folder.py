@@ -19,11 +19,13 @@ CHECKPOINT = "checkpoint.safetensors"
 RECORD = "record.json"
 FLOAT_WEIGHTS = "float.safetensors"
 QUANTIZED_WEIGHTS = "model.safetensors"
+AVERAGE_WEIGHTS = "average.safetensors"
+TENSORBOARD = "tensorboard"
 LOCK = ".lock"
 PROCESSES = "processes"
 
-#: Fields that do not decide the result: how often to save, and where files lie whose content is compared by hash.
-NEUTRAL = ("checkpoint_seconds", "data_dir", "calibration_dir", "init")
+#: Fields that do not decide the result: how often to save, who is told, and where files lie that are compared by hash.
+NEUTRAL = ("checkpoint_seconds", "tensorboard", "data_dir", "calibration_dir", "init")
 
 _held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())  #: Folders that this thread holds.
 

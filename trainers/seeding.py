@@ -23,7 +23,9 @@ def epoch_order(seed: int, epoch: int, count: int) -> Tensor:
 
 
 def seed_step(seed: int, epoch: int, step: int) -> torch.Generator:
-    """Start PyTorch's CPU generator afresh for one training step, and return it."""
+    """Start PyTorch's generators afresh for one training step, and return the CPU's."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed(stream(seed, epoch, step))
     return torch.default_generator.manual_seed(stream(seed, epoch, step))
 
 

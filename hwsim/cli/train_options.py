@@ -32,6 +32,7 @@ _hardware = partial(Option, rich_help_panel="Hardware to train through")
 _recipe = partial(Option, rich_help_panel="Recipe")
 _learning = partial(Option, rich_help_panel="Other ways to learn")
 _bwrf = partial(Option, rich_help_panel="Block-wise replacement")
+_machine = partial(Option, rich_help_panel="Machine")
 _run = partial(Option, rich_help_panel="Runs")
 
 
@@ -97,6 +98,9 @@ class TrainOptions:
     ] = None
     gamma: Annotated[float | None, _recipe(help="What it multiplies the rate by (0.1).")] = None
     label_smoothing: Annotated[float | None, _recipe(help="Share of a label spread over all classes (0).")] = None
+    average: Annotated[
+        float | None, _recipe(help="Keep the weights' moving average beside them, of this decay.", metavar="DECAY")
+    ] = None
     augment: Annotated[
         str | None, _recipe(help=f"Random changes of the images: {AUGMENTATIONS} (default: the recipe).")
     ] = None
@@ -125,10 +129,16 @@ class TrainOptions:
     ] = None
     bwrf_temperature: Annotated[float | None, _bwrf(help="Temperature of the divergences (4).")] = None
 
+    device: Annotated[str, _machine(help="What trains: cpu, cuda or cuda:N.")] = "cpu"
+    threads: Annotated[int | None, _machine(help="Threads of a CPU's arithmetic, part of the result (1).")] = None
+    bf16: Annotated[bool, _machine("--bf16", help="Convolutions in bfloat16; quantizers stay in float32.")] = False
+    channels_last: Annotated[bool, _machine("--channels-last", help="Channels last in memory.")] = False
+    compile: Annotated[bool, _machine("--compile", help="Compile the training step; takes a minute or two.")] = False
+    tensorboard: Annotated[bool, _machine("--tensorboard", help="Write metrics for TensorBoard, too.")] = False
+
     seed: Annotated[int | None, _run(help="Where all random numbers start (0).")] = None
     seeds: Annotated[str | None, _run(help="Several seeds, a run each.", metavar="S,S,...")] = None
     parallel: Annotated[int, _run(help="Runs at a time, each in a process of its own.")] = 1
-    threads: Annotated[int | None, _run(help="Threads of the arithmetic of a run, part of its result (1).")] = None
     study: Annotated[str, _run(help="Name of the group of runs in reports.")] = "runs"
     out: Annotated[Path, _run(help="Folder that gets one folder per run.")] = Path("runs")
     output: FormatOption = Output.table
