@@ -57,26 +57,23 @@ def one_step(model: nn.Module, x: Tensor, labels: Tensor) -> None:
 
 
 def test_an_average_is_what_its_rule_says() -> None:
-    model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1))
-    weight, norm = model[0].weight, model[1]
-    nn.init.zeros_(weight)
+    weight, norm = nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1)
+    nn.init.zeros_(weight.weight)
+    model = nn.Sequential(weight, norm)
     average = Average(model, decay=0.5)
-    expected = 0.0
+    expected, variance = 0.0, 1.0
     for step, value in enumerate((1.0, 3.0, -2.0), 1):
-        nn.init.constant_(weight, value)
-        norm.running_var.fill_(value)
-        norm.num_batches_tracked += 7
+        nn.init.constant_(weight.weight, value)
+        model.state_dict()["1.running_var"].fill_(value)
+        model.state_dict()["1.num_batches_tracked"].add_(7)
         average.update(model, step)
         decay = min(0.5, (1 + step) / (10 + step))
-        expected = decay * expected + (1 - decay) * value
-    assert average.model[0].weight.item() == pytest.approx(expected)
-    assert average.model[1].num_batches_tracked == 21
-    assert not average.model[0].weight.requires_grad
-    variance = 1.0
-    for step, value in enumerate((1.0, 3.0, -2.0), 1):
-        decay = min(0.5, (1 + step) / (10 + step))
-        variance = decay * variance + (1 - decay) * value
-    assert average.model[1].running_var.item() == pytest.approx(variance)
+        expected, variance = (decay * old + (1 - decay) * value for old in (expected, variance))
+    state = average.model.state_dict()
+    assert state["0.weight"].item() == pytest.approx(expected)
+    assert state["1.running_var"].item() == pytest.approx(variance)
+    assert state["1.num_batches_tracked"] == 21
+    assert not any(parameter.requires_grad for parameter in average.model.parameters())
 
 
 @pytest.mark.parametrize("decay", [0.05, 0.999])
@@ -86,7 +83,7 @@ def test_an_average_warms_up(decay: float) -> None:
     average = Average(model, decay)
     nn.init.ones_(model.weight)
     average.update(model, 1)
-    assert average.model.weight.item() == pytest.approx(1 - min(decay, 2 / 11))
+    assert average.model.state_dict()["weight"].item() == pytest.approx(1 - min(decay, 2 / 11))
 
 
 @pytest.mark.parametrize(("role", "name"), CASES)
@@ -129,9 +126,7 @@ def test_quantizers_compute_in_float32_under_bfloat16(role: str, name: str) -> N
     convolved: list[torch.dtype] = []
     for module in model.modules():
         if isinstance(module, Quantizer):
-            module.register_forward_hook(
-                lambda module, args, out: seen.extend((args[0].dtype, out.dtype))  # type: ignore[func-returns-value]
-            )
+            module.register_forward_hook(lambda module, args, out: seen.extend((args[0].dtype, out.dtype)))
             for inner in module.modules():
                 if isinstance(inner, nn.Linear):
                     inner.register_forward_hook(lambda module, args, out: seen.append(out.dtype))
@@ -161,11 +156,23 @@ def test_a_budget_is_kept_in_bfloat16(tmp_path: Path) -> None:
 def test_channels_last_is_the_same_network(tmp_path: Path) -> None:
     """Sums may run in another order, so the curves agree to a few digits."""
     usual, other = (loop.train(replace(SHORT, channels_last=last), tmp_path / str(last)) for last in (False, True))
-    weight = other.model.get_submodule("layer2.0.conv1").weight
+    weight = other.model.get_parameter("layer2.0.conv1.weight")
     assert weight.is_contiguous(memory_format=torch.channels_last)
     assert not weight.is_contiguous()
     for one, two in zip(usual.record["curves"], other.record["curves"], strict=True):
         assert one["loss"] == pytest.approx(two["loss"], rel=1e-2)
+
+
+@pytest.mark.parametrize(("role", "name"), CASES)
+def test_methods_compute_the_same_with_channels_last(role: str, name: str) -> None:
+    x, labels = torch.rand(8, 1, 8, 8), torch.arange(8) % 3
+    states = []
+    for order in (torch.contiguous_format, torch.channels_last):
+        model = small_network(role, name).to(memory_format=order)  # type: ignore[call-overload]
+        torch.manual_seed(1)
+        one_step(model, x.to(memory_format=order), labels)
+        states.append(model.state_dict())
+    torch.testing.assert_close(states[0], states[1], rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -112,7 +112,7 @@ class ApotQuantizer(StepQuantizer):
 
     def rank(self, ratio: Tensor) -> Tensor:
         """Return how many thresholds do not exceed the ratio."""
-        return torch.bucketize(ratio, self.threshold_table, right=True)
+        return torch.bucketize(ratio.contiguous(), self.threshold_table, right=True)
 
     def _full_step(self) -> Tensor:
         return self.step * self.deviation if self.normalize else self.step

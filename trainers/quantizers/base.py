@@ -99,7 +99,7 @@ class Quantizer(nn.Module, ABC):
     def rank(self, ratio: Tensor) -> Tensor:
         """Return the place of the nearest level among the sorted levels, int64."""
         thresholds = torch.from_numpy(np.asarray(self.format.thresholds_as(np.float32)))
-        return torch.bucketize(ratio, thresholds.to(ratio.device), right=True)
+        return torch.bucketize(ratio.contiguous(), thresholds.to(ratio.device), right=True)
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:

@@ -141,7 +141,7 @@ class DaqQuantizer(Quantizer):
         """Return the nearest levels, without gradients."""
         if not self.signed:
             return ratio.detach().round().clamp_(0, self.format.max_level)
-        return self.level_table[torch.bucketize(ratio.detach(), self.threshold_table, right=True)]
+        return self.level_table[torch.bucketize(ratio.detach().contiguous(), self.threshold_table, right=True)]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the nearest levels of the range."""

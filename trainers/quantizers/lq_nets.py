@@ -137,7 +137,7 @@ class LqNetsQuantizer(Quantizer):
         place = (levels[1:] > levels[:-1]).cumsum(0)  # among the different levels
         thresholds = torch.where(place % 2 == 0, middle, torch.nextafter(middle, middle + 1))
         ratio = (x / self.scale_for(x)).contiguous()
-        return torch.bucketize(ratio, thresholds, right=True, out_int32=True), encodings
+        return torch.bucketize(ratio.contiguous(), thresholds, right=True, out_int32=True), encodings
 
 
 class TakeLevel(Function):

@@ -57,7 +57,7 @@ class StepQuantizer(Quantizer):
 
     def rank(self, ratio: Tensor) -> Tensor:
         """Return how many thresholds do not exceed the ratio."""
-        return torch.bucketize(ratio, self.threshold_table, right=True)
+        return torch.bucketize(ratio.contiguous(), self.threshold_table, right=True)
 
     @torch.no_grad()
     def codes(self, x: Tensor) -> Tensor:
