@@ -1,5 +1,6 @@
 """Bad input to the commands: one line that names the rule and the value, exit code 2, and nothing half-written."""
 
+import fcntl
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from test_cli import TRAIN
 from hwsim.network_file import load_network
 from trainers import loop
 from trainers.checkpoint import State
-from trainers.run_folder import locked
+from trainers.run_folder import LOCK
 
 IMAGES = np.zeros((3, 1, 8, 8))
 
@@ -107,7 +108,8 @@ def test_train_in_a_folder_of_another_run(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "holds a run with lr=0.2, this one has 0.3; use another folder" in result.stderr.splitlines()[-1]
     [folder] = tmp_path.iterdir()
-    with locked(folder):
+    with (folder / LOCK).open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # as another process does
         result = run(*TRAIN, "--weights", "float", "--out", tmp_path)
     assert result.exit_code == 2
     assert "is in use by another run; one folder takes one run at a time" in result.stderr.splitlines()[-1]

@@ -106,6 +106,16 @@ def train(config: TrainConfig, run_dir: str | Path, progress: Progress | None = 
         return TrainedRun(config, folder, model.cpu().eval(), dataset, record, False)
 
 
+def check_start(config: TrainConfig, run_dir: Path) -> None:
+    """Check, before the run's folder is made, that what the run computes on and starts from is there.
+
+    Raises:
+        ValueError, FileNotFoundError: as `usable_device` and `starting_weights`.
+    """
+    usable_device(config)
+    starting_weights(config, run_dir)
+
+
 def usable_device(config: TrainConfig) -> torch.device:
     """Return the device that the run computes on, after checking that all that it asks of this machine is there.
 

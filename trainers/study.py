@@ -22,7 +22,7 @@ from trainers.export import export, layer_multiplier
 from trainers.hardware import as_trained, export_config
 from trainers.layers import quant_layers
 from trainers.learned_bits import learned_widths, learning_quantizers
-from trainers.loop import train
+from trainers.loop import check_start, train
 from trainers.models import make_model
 from trainers.progress import Progress
 from trainers.promises import ExportCheck, check_batches
@@ -52,6 +52,7 @@ def run_design(
     """
     check_design(config)
     check_fits(config)
+    check_start(config, Path(run_dir))
     with locked(Path(run_dir)):
         run = train(config, run_dir, progress)
         return run.record if run.is_finished else processes.on_first(lambda: complete(run, on_check))
