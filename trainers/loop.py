@@ -85,8 +85,7 @@ def train(config: TrainConfig, run_dir: str | Path, progress: Progress | None = 
         model = placed(starting_model(config, dataset, init), device, config.channels_last)
         objective = within_budget(config, model, make_objective(config, model, init), dataset)
         objective = accelerated(objective, device, bf16=config.bf16, compiled=config.compile)
-        objective = processes.shared_objective(objective, model)
-        state = new_state(config, model, objective, len(dataset.train_labels))
+        state = new_state(config, model, processes.shared_objective(objective, model), len(dataset.train_labels))
         source = answered(dataset, float_network(config, init)) if config.quantizers_only else dataset
         checkpoints = Checkpoints(folder / CHECKPOINT, config.checkpoint_seconds)
         checkpoints.restore(state)
