@@ -1,4 +1,4 @@
-"""Processing elements, requantizers, quantizers and ASQ's circuits, cycle by cycle, against the simulator's arithmetic."""
+"""The units around the multipliers, simulated cycle by cycle against the arithmetic of the software."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
