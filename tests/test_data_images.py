@@ -222,9 +222,9 @@ def test_test_images_are_decoded_when_they_are_read(images: Path) -> None:
 @pytest.mark.slow
 def test_a_network_of_a_folder_is_quantized_and_simulated(images: Path, tmp_path: Path) -> None:
     place = ["--data", "imagefolder", "--data-dir", images]
-    command = ["train", *place, "--model", "mobilenetv2", "--init", "none", "--epochs", "1", "--batch-size", "3"]
+    command = ["train", *place, "--model", "alexnet", "--init", "none", "--epochs", "1", "--lr", "1e-4"]
     assert run(*command, "--out", tmp_path).exit_code == 0
-    folder = tmp_path / "imagefolder-mobilenetv2-uniform-w4a4-s0"
+    folder = tmp_path / "imagefolder-alexnet-uniform-w4a4-s0"
     record = json.loads((folder / "record.json").read_text())
     result = run("simulate", folder / "network.safetensors", "--data-dir", images, "--format", "csv")
     assert read_csv(result.stdout)[0]["correct"] == str(record["counts"]["integer_correct"])
