@@ -1,4 +1,4 @@
-"""The units around the multipliers, simulated cycle by cycle against the arithmetic of the software."""
+"""Processing elements, requantizers, quantizers and ASQ's circuits, cycle by cycle, against the software."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
