@@ -91,7 +91,7 @@ def make_config(method: str, bits: int, seed: int, options: argparse.Namespace) 
         "bwrf": BwrfConfig() if replaces else None,
     }
     given: dict[str, Any] = {"study": f"cifar10_{options.epochs}_epochs", "bits": bits, "seed": seed}
-    given |= {"epochs": options.epochs, "lr": options.lr, "data_dir": options.data_dir, "init": options.init}
+    given |= {name: getattr(options, name) for name in ("epochs", "lr", "data_dir", "init", "device")}
     return replace(PRESETS["cifar10"][1], **given, **design)
 
 
@@ -150,6 +150,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--methods", default=",".join(METHODS), help="rows of the table, separated by commas")
     parser.add_argument("--bits", default="4,3", help="bits of weights and activations, separated by commas")
     parser.add_argument("--seeds", default="0", help="seeds of each run, separated by commas")
+    parser.add_argument("--device", default="cpu", help="what computes: cpu, cuda or cuda:N")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop at a checkpoint after this time")
     parser.add_argument("--format", choices=("markdown", "json"), default="markdown", help="format of the table")
     options = parser.parse_args(arguments)

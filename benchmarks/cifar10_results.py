@@ -65,7 +65,8 @@ until python benchmarks/cifar10_ablation.py --data-dir DIR --init resnet20_cifar
 python benchmarks/cifar10_results.py --collect runs/cifar10
 ```
 
-The script's `--methods`, `--bits` and `--epochs` choose rows; the paper's schedule is `--epochs 300 --lr 0.04`.
+The script's `--methods`, `--bits` and `--epochs` choose rows; the paper's schedule is `--epochs 300 --lr 0.04`, on a
+GPU with `--device cuda` (the rows below: {devices}). In a source tree that is not installed `PYTHONPATH=.` is enough.
 `python benchmarks/cifar10_ablation.py --out benchmarks/results/cifar10` prints the table, with `--format json` the
 numbers.
 """
@@ -195,7 +196,8 @@ def page(records: Sequence[Record]) -> str:
     known = {"baseline": baseline, "images": images}
     paper_baseline, _ = paper_results()["float", 32]
     reading = READING.format(**known, **config, seeds_text=text, deviation=deviation, paper_baseline=paper_baseline)
-    return "\n".join([INTRO.format(**known), RECIPE.format(**config), *sections(rows), reading])
+    devices = ", ".join(sorted({record["config"].get("device", "cpu") for record in records}))
+    return "\n".join([INTRO.format(**known), RECIPE.format(**config, devices=devices), *sections(rows), reading])
 
 
 def sections(rows: Sequence[Row]) -> list[str]:
