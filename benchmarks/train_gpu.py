@@ -31,7 +31,7 @@ from trainers.presets import PRESETS
 from trainers.progress import Silent
 from trainers.seeding import reproducible
 
-CHOICES: dict[str, dict[str, bool]] = {
+CHOICES: dict[str, dict[str, Any]] = {
     "eager": {},
     "eager, bf16, channels last": {"bf16": True, "channels_last": True},
     "compiled": {"compile": True},
