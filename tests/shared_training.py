@@ -15,6 +15,7 @@ from trainers.checkpoint import Checkpoints, State
 from trainers.config import TrainConfig
 from trainers.data import Data, Dataset, load_dataset
 from trainers.evaluate import as_inputs, count_correct
+from trainers.feed import Feed
 from trainers.model_file import write_tensors
 from trainers.models import make_model
 from trainers.objective import Distillation, TaskObjective
@@ -63,7 +64,7 @@ def take_steps(design: str) -> dict[str, Tensor]:
     objective = processes.shared_objective(loop.within_budget(config, model, objective, dataset), model)
     state = loop.new_state(config, model, objective, IMAGES)
     with shared_layers(model):
-        loop.run_epoch(state, config, dataset, Checkpoints(Path("none"), 1e9), Silent())
+        loop.run_epoch(state, config, Feed(dataset, torch.device("cpu")), Checkpoints(Path("none"), 1e9), Silent())
     return results(state, dataset)
 
 

@@ -229,6 +229,6 @@ def test_help_names_all_that_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> N
     assert f"How the rate falls: {', '.join(SCHEDULES)} (" in train
     assert f"Random changes of the images: {', '.join(AUGMENTATIONS)} (" in train
     simulate = run("simulate", "--help").stdout
-    assert f"Data set: {', '.join(DATASETS)} (" in simulate
+    assert f"Data set: {', '.join((*DATASETS, IMAGE_FOLDER))} (" in simulate
     assert all(f"{engine} (" in simulate for engine in ENGINES)
     assert {weights for weights, _ in DESIGNS} == {"uniform", "pot", "post"}

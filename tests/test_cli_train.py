@@ -44,7 +44,7 @@ def test_every_option_is_a_field_or_known_to_be_none() -> None:
         ({"progressive": "5,4", "bits": 3}, {"progressive": (5, 4), "bits": 3}),
         ({"init": "somewhere"}, {"init": "somewhere"}),
         ({"init": "none"}, {}),
-        ({"train_quantizers_only": True, "init": "x"}, {"quantizers_only": True, "init": "x"}),
+        ({"train_quantizers_only": True, "init": "x"}, {"quantizers_only": True, "init": "x", "lr": 0.002}),
         (
             {"bwrf": True, "bwrf_stages": "layer1,linear", "bwrf_temperature": 2.0},
             {"bwrf": BwrfConfig(("layer1", "linear"), temperature=2.0)},

@@ -11,6 +11,7 @@ All processes see the run's folder, the data and the initial weights. The first 
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -44,6 +45,8 @@ def joined() -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
+    # a gradient in another order in memory than its parameter is copied, which is exact
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     try:
         distributed.init_process_group(timeout=PATIENCE)
         yield

@@ -19,7 +19,7 @@ def accumulators(
         Path, typer.Argument(metavar="NETWORK_FILE", help="A network that `hwsim train` or `hwsim demo` wrote.")
     ],
     data: Annotated[
-        str | None, typer.Option(help="Data set whose test images are used: digits, cifar10, strokes.")
+        str | None, typer.Option(help="Data set whose test images are used, as hwsim train takes it.")
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
     images: Annotated[Path | None, typer.Option(help="Images instead, a .npy file of shape (N, C, H, W).")] = None,

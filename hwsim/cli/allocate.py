@@ -19,7 +19,7 @@ def allocate(
         list[str],
         typer.Option(help="bops=N per image, size=BYTES of weights, or bits=B: the bops of B bits. Repeatable."),
     ],
-    data: Annotated[str, typer.Option(help="Data set: digits, cifar10, strokes.")] = "digits",
+    data: Annotated[str, typer.Option(help="Data set, as hwsim train takes it.")] = "digits",
     data_dir: Annotated[str | None, typer.Option(help="Folder of the data set's files, if it has any.")] = None,
     model: Annotated[str | None, typer.Option(help="Network (default: the data's own).")] = None,
     candidates: Annotated[str, typer.Option(help="Widths that a layer may get.", metavar="B,B,...")] = "2,3,4,5,6",
