@@ -188,4 +188,4 @@ def test_every_metric_at_once() -> None:
     assert all(entry.unit and entry.source for entry in table)
     with pytest.raises(ValueError, match="unknown metric 'bobs'; did you mean 'bops'"):
         evaluate(workload, ["bobs"])
-    assert list(METRICS) == ["counts", "storage", "bops", "tables", "energy", "accelerator", "overhead"]
+    assert list(METRICS) == ["counts", "storage", "bops", "tables", "energy", "gates", "accelerator", "overhead"]

@@ -271,7 +271,7 @@ def test_a_report_is_written_whole_with_equal_tables_each_time(study: Path) -> N
         ),
         *(
             f"figures/{name}{ending}"
-            for name in ("accuracy-bops", "accuracy-storage", "levels", "table-error")
+            for name in ("accuracy-bops", "accuracy-storage", "levels", "table-error", "gates")
             for ending in (".png", ".pdf", ".csv")
         ),
     ]

@@ -11,6 +11,7 @@ from hwsim.cli.demo import demo
 from hwsim.cli.errors import Commands
 from hwsim.cli.evaluate import evaluate
 from hwsim.cli.figure import figure
+from hwsim.cli.gates import compare, synth, table
 from hwsim.cli.methods import methods
 from hwsim.cli.overhead import overhead, tables
 from hwsim.cli.report import report
@@ -34,6 +35,10 @@ COMMANDS = (
 )
 for command in COMMANDS:
     app.command()(command)
+rtl = typer.Typer(name="rtl", help="Multipliers as hardware: what they cost in gates.", no_args_is_help=True)
+for rtl_command in (synth, compare, table):
+    rtl.command()(rtl_command)
+app.add_typer(rtl)
 
 
 def main() -> None:

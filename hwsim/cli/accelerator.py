@@ -37,6 +37,9 @@ def accelerator(
     dram_bits: Annotated[int, typer.Option(help="Bits that DRAM moves per cycle.")] = 128,
     clock_mhz: Annotated[float, typer.Option(help="Clock in MHz.")] = 500.0,
     technology: Annotated[str, typer.Option(help="Table of energies: horowitz2014 or jouppi2021.")] = "horowitz2014",
+    arithmetic: Annotated[
+        str, typer.Option(help="Energy of products and sums: operations of that table, or gates as synthesised.")
+    ] = "operations",
     layers: LayersOption = False,
     compare: CompareOption = False,
     output: FormatOption = Output.table,
@@ -55,7 +58,18 @@ def accelerator(
         bits = "8"
     workloads = designs(network, weights, bits, act_bits, exponents, first_last)
     hardware = [
-        Design(*parse_array(size), flow, kind, buffer_kib, buffer_kib, buffer_kib, dram_bits, clock_mhz, technology)
+        Design(
+            *parse_array(size),
+            flow,
+            kind,
+            buffer_kib,
+            buffer_kib,
+            buffer_kib,
+            dram_bits,
+            clock_mhz,
+            technology,
+            arithmetic,
+        )
         for size, flow, kind in product(
             *map(parse_names, (array, dataflow, style), ("--array", "--dataflow", "--style"))
         )

@@ -69,7 +69,8 @@ def figure(
     Of costs, without training anything: layer-costs (a bar per layer, stacked by part), overhead (of ASQ's adapters, in
     several networks), roofline, storage, conventions (of counting bit operations).
 
-    Of a study, from the folder of its runs: accuracy-bops, accuracy-storage, levels, table-error.
+    Of a study, from the folder of its runs: accuracy-bops, accuracy-storage, accuracy-area, levels, table-error,
+    gates (of multipliers, as synthesised).
 
     Of a training with --bwrf, from the folder of a run or of several seeds: bwrf-accuracy, feature-similarity.
 
@@ -118,11 +119,11 @@ def _cost_figure(name: str, sources: Sequence[str], given: Options) -> "tuple[Fi
 
 def _study_figure(name: str, sources: Sequence[str], given: Options) -> "tuple[Figure, pd.DataFrame]":
     from hwsim.errors import unknown_name
-    from reports.figures import COST_FIGURES, FIGURES, TRAINING_FIGURES
+    from reports.figures import COST_FIGURES, FIGURES, GATE_FIGURES, TRAINING_FIGURES
     from reports.records import load_study
     from reports.report import draw_figure
 
-    figures = {**FIGURES, **TRAINING_FIGURES}
+    figures = {**FIGURES, **GATE_FIGURES, **TRAINING_FIGURES}
     if name not in figures:
         raise unknown_name("figure", name, (*COST_FIGURES, *figures))
     _check_options(name, given, ())

@@ -7,6 +7,7 @@ from hwsim.cost.bops import all_bops, bops
 from hwsim.cost.counts import counts
 from hwsim.cost.design import Design
 from hwsim.cost.energy import arithmetic_energy
+from hwsim.cost.gates import gates
 from hwsim.cost.overhead import overhead
 from hwsim.cost.product_tables import product_tables, table_bits
 from hwsim.cost.storage import DENSE, parameter_storage, storage
@@ -29,6 +30,7 @@ __all__ = [
     "concatenate",
     "counts",
     "evaluate",
+    "gates",
     "network_cost",
     "overhead",
     "parameter_storage",
@@ -46,6 +48,7 @@ METRICS: dict[str, Callable[[Workload], CostTable]] = {
     "bops": all_bops,
     "tables": table_bits,
     "energy": arithmetic_energy,
+    "gates": gates,
     "accelerator": accelerator,
     "overhead": overhead,
 }

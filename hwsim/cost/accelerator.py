@@ -10,6 +10,7 @@ from hwsim.arithmetic import IntArray
 from hwsim.cost.counts import part_of
 from hwsim.cost.design import KIB, Design
 from hwsim.cost.energy import price
+from hwsim.cost.gates import element_area_um2, element_energy_pj
 from hwsim.cost.operations import operations
 from hwsim.cost.systolic import DATAFLOWS, Gemms, SramTraffic, ceil_div, dram_bits, gemms
 from hwsim.cost.table import NETWORK, CostTable, Entry, Number
@@ -25,6 +26,7 @@ UTILIZATION = "MACs over peak MACs of cycles + 1 (SCALE-Sim counts from 0)"
 SRAM = "closed form of the dataflow"
 DEFAULT_DESIGN = Design()
 
+GATES = "synthesised processing elements of gates.csv (sky130); memories are of another technology"
 DRAM = "buffer-sized tiles, the cheaper loop order; inputs and outputs as codes, window overlap read once"
 
 
@@ -114,7 +116,7 @@ def accelerator(workload: Workload, design: Design = DEFAULT_DESIGN) -> CostTabl
     whole = execute(g, widths, Hardware.of([design]), design.dataflow, design.style)
     energy = energies(layers, widths, whole, design)
     entries = [entry for i, layer in enumerate(layers) for entry in _layer(layer, i, whole, g, design, energy)]
-    return CostTable((*entries, *_network(whole, g, design)))
+    return CostTable((*entries, *_network(whole, g, design), *_area(layers, design)))
 
 
 def energies(
@@ -126,7 +128,7 @@ def energies(
         ValueError: the technology has no row for an operation or an access.
     """
     technology = Technology(design.technology)
-    arithmetic = np.array([_arithmetic(technology, layer) for layer in layers])
+    arithmetic, source = _arithmetic(technology, layers, design)
     traffic = run.traffic
     accesses = (
         ("input buffer", "sram_read", design.input_kib, traffic.input_reads * widths.activation),
@@ -135,14 +137,21 @@ def energies(
         ("output buffer writes", "sram_write", design.output_kib, traffic.sum_writes * widths.sums),
         ("dram", "dram_access", None, run.dram),
     )
-    result = {"arithmetic": (arithmetic + np.zeros(run.cycles.shape), f"{design.technology}, operation by operation")}
+    result = {"arithmetic": (arithmetic + np.zeros(run.cycles.shape), source)}
     for part, name, kib, bits in accesses:
         access = technology.access(name, 1, kib * KIB if kib else None)
         result[part] = (np.asarray(bits * access.energy_pj, dtype=np.float64), access.source)
     return result
 
 
-def _arithmetic(technology: Technology, layer: Layer) -> float:
+def _arithmetic(technology: Technology, layers: Sequence[Layer], design: Design) -> tuple[FloatArray, str]:
+    """Return the energy of each layer's products and sums in pJ, shape (layers,), and its source."""
+    if design.arithmetic == "gates":
+        return np.array(element_energy_pj(layers)), GATES
+    return np.array([_operations(technology, layer) for layer in layers]), f"{technology.name}, operation by operation"
+
+
+def _operations(technology: Technology, layer: Layer) -> float:
     integer = layer.multiplier is not None
     return sum(float(o.number) * price(technology, o, integer).energy_pj for o in operations(layer) if o.number)
 
@@ -182,6 +191,14 @@ def _sram(traffic: SramTraffic, i: int) -> Iterator[tuple[str, int]]:
     yield "weight buffer reads", int(traffic.weight_reads[0, i])
     yield "output buffer reads", int(traffic.sum_reads[0, i])
     yield "output buffer writes", int(traffic.sum_writes[0, i])
+
+
+def _area(layers: Sequence[Layer], design: Design) -> Iterator[Entry]:
+    """Yield the array's area, if its elements are synthesised: each is the largest that a layer needs."""
+    if design.arithmetic == "gates":
+        area, source = element_area_um2(layers)
+        elements = design.rows * design.columns
+        yield Entry(NETWORK, "array", "area", elements * area, "um2", design.name, f"{elements} elements: {source}")
 
 
 def _network(run: Execution, g: Gemms, design: Design) -> Iterator[Entry]:

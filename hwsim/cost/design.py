@@ -9,6 +9,11 @@ from hwsim.cost.throughput import STYLES
 from hwsim.errors import unknown_name
 
 KIB = 8 * 1024  #: Bits of a KiB.
+#: Where the energy of products and sums comes from.
+ARITHMETICS = {
+    "operations": "a table of energies, operation by operation",
+    "gates": "switching of the synthesised processing element that the products need",
+}
 LARGEST = 1 << 20  #: No size of a design exceeds it, so that all counts fit 64 bits.
 
 
@@ -17,10 +22,12 @@ class Design:
     """An array of rows x columns processing elements, three on-chip buffers, and DRAM.
 
     dataflow: what stays in the array: `os` outputs, `ws` weights, `is` inputs. style: how products depend on widths
-    (`hwsim.cost.throughput`). Buffers are in KiB, the bandwidth of the DRAM in bits per cycle, the clock in MHz.
+    (`hwsim.cost.throughput`). arithmetic: where the energy of products and sums comes from: `operations`, the table of
+    the technology, or `gates`, synthesised processing elements (`hwsim.cost.gates`), which have an area, too; memories
+    are the technology's in both. Buffers are in KiB, the bandwidth of the DRAM in bits per cycle, the clock in MHz.
 
     Raises:
-        ValueError: a size that is not in 1..2^20, or an unknown dataflow, style or technology.
+        ValueError: a size that is not in 1..2^20, or an unknown dataflow, style, arithmetic or technology.
     """
 
     rows: int = 32
@@ -33,6 +40,7 @@ class Design:
     dram_bits_per_cycle: int = 128
     clock_mhz: float = 500.0
     technology: str = "horowitz2014"
+    arithmetic: str = "operations"
 
     def __post_init__(self) -> None:
         for field in ("rows", "columns", "input_kib", "weight_kib", "output_kib", "dram_bits_per_cycle"):
@@ -47,12 +55,15 @@ class Design:
             raise unknown_name("dataflow", self.dataflow, DATAFLOWS)
         if self.style not in STYLES:
             raise unknown_name("style of processing element", self.style, STYLES)
+        if self.arithmetic not in ARITHMETICS:
+            raise unknown_name("arithmetic", self.arithmetic, ARITHMETICS)
         _ = Technology(self.technology)
 
     @property
     def name(self) -> str:
-        """The design in one word, e.g. `32x32-os-native`."""
-        return f"{self.rows}x{self.columns}-{self.dataflow}-{self.style}"
+        """The design in one word, e.g. `32x32-os-native`, with `-gates` behind it if its arithmetic is synthesised."""
+        gates = "-gates" if self.arithmetic == "gates" else ""
+        return f"{self.rows}x{self.columns}-{self.dataflow}-{self.style}{gates}"
 
 
 def parse_array(text: str) -> tuple[int, int]:

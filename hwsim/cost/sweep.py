@@ -72,7 +72,7 @@ def _alike(designs: Sequence[Design]) -> Iterable[list[int]]:
     """Return the indices of designs that differ only in what `Hardware` holds as arrays."""
     groups: dict[tuple[object, ...], list[int]] = {}
     for i, d in enumerate(designs):
-        key = (d.dataflow, d.style, d.technology, d.input_kib, d.weight_kib, d.output_kib)
+        key = (d.dataflow, d.style, d.technology, d.arithmetic, d.input_kib, d.weight_kib, d.output_kib)
         groups.setdefault(key, []).append(i)
     return groups.values()
 

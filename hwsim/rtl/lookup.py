@@ -6,7 +6,9 @@ from numpy.typing import NDArray
 
 from hwsim.arithmetic import IntArray
 
-MAX_CASE_BITS = 8  #: Address bits of the longest case statement: 256 entries.
+#: Address bits of the longest case statement: 16 entries. Of 256 entries Yosys makes up to twice the gates of a
+#: diagram: 529 against 237 NAND2 (sky130) for the products of 4-bit POST with 2 fraction bits.
+MAX_CASE_BITS = 4
 
 
 def lookup(m: Module, name: str, address: Value, contents: IntArray, shape: Shape) -> Value:

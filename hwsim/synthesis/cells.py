@@ -48,7 +48,7 @@ class Cell:
 
     def evaluate(self, inputs: Mapping[str, BoolArray]) -> BoolArray:
         """Return the output for arrays of input values by pin."""
-        return _value(ast.parse(self.function.replace("!", "~"), mode="eval").body, inputs)
+        return _value(_parsed(self.function), inputs)
 
     def capacitance_ff(self, pin: str) -> float:
         """Return the input capacitance of a pin, by its gate area."""
@@ -112,6 +112,11 @@ def _liberty_cell(cell: Cell) -> str:
         state, function = "", cell.function
     output = f'  pin({cell.output}) {{ direction : output; function : "{function}"; }}\n'
     return f"cell({cell.name}) {{\n  area : {cell.area_um2};\n{state}{inputs}{output}}}"
+
+
+@cache
+def _parsed(function: str) -> ast.expr:
+    return ast.parse(function.replace("!", "~"), mode="eval").body
 
 
 def _value(node: ast.expr, inputs: Mapping[str, BoolArray]) -> BoolArray:

@@ -9,9 +9,11 @@ from hwsim.synthesis.timing import delay_ps, logic_depth
 
 Measures = Mapping[str, float]
 
-#: Any flip-flop becomes a plain one; resets and enables become gates.
-PLAIN_FLIP_FLOPS = "dfflegalize -cell $_DFF_P_ x\nopt -nodffe -nosdff\n"
+#: Any flip-flop becomes a plain one; resets and enables become gates. How it wakes up is left open: a reset decides.
+PLAIN_FLIP_FLOPS = "setattr -unset init\ndfflegalize -cell $_DFF_P_ x\nopt -nodffe -nosdff\n"
 GENERIC = "synth -flatten -top {top}\n"
+#: What synth_xilinx begins with, but for a second of reading primitives that no circuit here has.
+XILINX_CELLS = "read_verilog -lib -specify +/xilinx/cells_sim.v\n"
 #: Technology-independent optimization and structural choices as in Yosys' own script, then mapping by area flow within
 #: the best delay. Yosys' own mapper (&nf) needs a buffer cell, which nothing here wants, and gave larger circuits.
 ABC_SCRIPT = "strash\n&get -n\n&fraig -x\n&put\nscorr\ndc2\ndretime\nstrash\ndch -f\namap\n"
@@ -112,7 +114,7 @@ FLOWS: dict[str, Flow] = {
     ),
     "xc7": Flow(
         "AMD 7 series: LUT, CARRY4, DSP48E1",
-        "synth_xilinx -family xc7 -flatten -noclkbuf -top {top}\n",
+        f"{XILINX_CELLS}synth_xilinx -family xc7 -flatten -noclkbuf -run prepare: -top {{top}}\n",
         _xilinx,
     ),
     "ice40": Flow("Lattice iCE40: LUT4, carry", "synth_ice40 -flatten -top {top}\n", _ice40),

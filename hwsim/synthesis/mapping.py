@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ from hwsim.synthesis.yosys import Yosys, find_yosys
 
 CACHE_VARIABLE = "HWSIM_CACHE_DIR"
 
+#: How Yosys reads a circuit in each language.
+READERS = {"verilog": "read_verilog -sv design", "rtlil": "read_rtlil design"}
 END = "opt_clean -purge\ntee -q -o cells.json stat -json\nselect {top}\nwrite_json -selected netlist.json\n"
 
 
@@ -27,24 +28,27 @@ class Mapped:
     version: str
 
 
-def synthesise(verilog: str, top: str, flow: str, yosys: Yosys | None = None) -> Mapped:
+def synthesise(source: str, top: str, flow: str, yosys: Yosys | None = None, *, language: str = "verilog") -> Mapped:
     """Return a module mapped by one of `FLOWS`; what was mapped before is read from the user's cache.
 
+    source: the text of the module in one of the languages of `READERS`.
+
     Raises:
-        ValueError: the flow is unknown.
+        ValueError: the flow or the language is unknown.
         YosysError: there is no Yosys, or it failed; nothing is cached then.
     """
     if flow not in FLOWS:
         raise unknown_name("synthesis flow", flow, FLOWS)
+    if language not in READERS:
+        raise unknown_name("language of circuits", language, READERS)
     tool = yosys or find_yosys()
-    script = f"read_verilog -sv design.v\nhierarchy -check -top {top}\n{(FLOWS[flow].script + END).format(top=top)}"
-    file = cache_folder() / f"{_key(verilog, script, FLOWS[flow], tool)}.json"
-    if file.is_file():
-        values: dict[str, Any] = read_json(file)
-        return Mapped(**values)
-    mapped = _run(verilog, top, script, FLOWS[flow], tool)
-    write_json(file, {"measures": dict(mapped.measures), "netlist": mapped.netlist, "version": mapped.version})
-    return mapped
+    script = f"{READERS[language]}\nhierarchy -check -top {top}\n{(FLOWS[flow].script + END).format(top=top)}"
+    file = cache_folder() / f"{_key(source, script, FLOWS[flow], tool)}.json"
+    if not file.is_file():
+        counted, netlist = tool.run(script, {"design": source, **FLOWS[flow].files()}, ["cells.json", "netlist.json"])
+        write_json(file, {"count": _count(counted, top), "netlist": netlist, "version": tool.version})
+    kept: dict[str, Any] = read_json(file)
+    return Mapped(FLOWS[flow].measure(kept["count"], kept["netlist"], top), kept["netlist"], kept["version"])
 
 
 def cache_folder() -> Path:
@@ -54,23 +58,11 @@ def cache_folder() -> Path:
     return (Path(chosen) if chosen else home) / "synthesis"
 
 
-def _run(verilog: str, top: str, script: str, flow: Flow, tool: Yosys) -> Mapped:
-    counted, netlist = tool.run(script, {"design.v": verilog, **flow.files()}, ["cells.json", "netlist.json"])
-    return Mapped(flow.measure(_count(counted, top), netlist, top), netlist, tool.version)
-
-
 def _count(text: str, top: str) -> dict[str, int]:
     module = json.loads(text)["modules"][f"\\{top}"]
     return {kind: number for kind, number in module.get("num_cells_by_type", {}).items() if kind != "$scopeinfo"}
 
 
-def _key(verilog: str, script: str, flow: Flow, tool: Yosys) -> str:
-    parts = (verilog, script, *(f"{name}\n{text}" for name, text in flow.files().items()), tool.version, _measuring())
+def _key(source: str, script: str, flow: Flow, tool: Yosys) -> str:
+    parts = (source, script, *(f"{name}\n{text}" for name, text in flow.files().items()), tool.version)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-@cache
-def _measuring() -> str:
-    """Return the text of the files that measure netlists: what they say changes with them."""
-    files = (Path(__file__).with_name(name) for name in ("flows.py", "timing.py", "netlist.py", "sky130.csv"))
-    return "".join(file.read_text(encoding="utf-8") for file in files)

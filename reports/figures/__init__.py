@@ -12,6 +12,7 @@ from reports.figures import (
     bwrf_accuracy,
     conventions,
     feature_similarity,
+    gate_counts,
     layer_costs,
     levels,
     overhead,
@@ -19,9 +20,10 @@ from reports.figures import (
     storage,
     table_error,
 )
+from reports.gates import with_gates
 from reports.records import Study
 
-__all__ = ["COST_FIGURES", "FIGURES", "TRAINING_FIGURES", "CostFigureKind", "FigureKind"]
+__all__ = ["COST_FIGURES", "FIGURES", "GATE_FIGURES", "TRAINING_FIGURES", "CostFigureKind", "FigureKind"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,21 @@ FIGURES: Mapping[str, FigureKind] = {
         "Relative product error of the POST table against its fraction bits, at 3 and 4 bits.",
         lambda _study: table_error.data(),
         table_error.draw,
+    ),
+    "gates": FigureKind(
+        "Synthesised gates of multipliers and of processing elements against the bit width, a line per circuit.",
+        lambda _study: gate_counts.data(),
+        gate_counts.draw,
+    ),
+}
+
+
+#: Figures of a study whose designs' gates are known; a report of any study cannot hold them.
+GATE_FIGURES: Mapping[str, FigureKind] = {
+    "accuracy-area": FigureKind(
+        "Integer accuracy against the synthesised area of a processing element, a point per design.",
+        with_gates,
+        partial(accuracy_cost.draw, axis="area"),
     ),
 }
 

@@ -33,6 +33,7 @@ class CostAxis:
 AXES: Mapping[str, CostAxis] = {
     "bops": CostAxis("bops", "bit operations per image (BOPs)"),
     "storage": CostAxis("weight_storage_bits", "weight storage [bit]"),
+    "area": CostAxis("nand2", "processing element [NAND2 gates, sky130]"),
 }
 
 

@@ -1,0 +1,168 @@
+"""`hwsim rtl synth`, `hwsim rtl compare` and `hwsim rtl table`: what circuits cost in gates."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hwsim.cli.options import BitsOption, FormatOption, Output, parse_bits, parse_names
+from hwsim.cli.progress import progress
+
+if TYPE_CHECKING:
+    from hwsim.cost.gates import GateRow
+    from hwsim.output import Row
+    from hwsim.synthesis.circuits import Circuit
+
+KindArgument = Annotated[
+    str, typer.Argument(help="uniform, booth, pot, post, apot, codebook or mitchell (a table as an example).")
+]
+UnitOption = Annotated[str, typer.Option(help="multiplier, or pe: with an accumulator for 4608 products.")]
+
+
+def synth(
+    kind: KindArgument,
+    bits: Annotated[int, typer.Option(help="Weight bits, 2 to 8.")] = 4,
+    act_bits: Annotated[int | None, typer.Option(help="Activation bits (default: as many as the weight has).")] = None,
+    unit: UnitOption = "multiplier",
+    fraction_bits: Annotated[int | None, typer.Option(help="Of post: fraction bits of its table.")] = None,
+    layout: Annotated[str | None, typer.Option(help="Of post: shared, full or literal.")] = None,
+    exponents: Annotated[int | None, typer.Option(help="Of pot and post: magnitudes (default: at most 15).")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Synthesise it now and compare with the shipped row.")] = False,
+    prove: Annotated[
+        bool, typer.Option("--prove", help="Prove by SAT that the netlist computes what the hardware description does.")
+    ] = False,
+    network: Annotated[
+        Path | None, typer.Option(help="A trained network: switching on the operands of one of its layers.")
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="That layer.")] = None,
+    output: FormatOption = Output.table,
+) -> None:
+    """What one circuit costs: area, delay, transistors, look-up tables, depth, switching energy.
+
+    Answers from the shipped table; what that does not hold, and everything with --fresh, is synthesised by Yosys and
+    kept in the user's cache. The mapped netlist is checked against the simulator on the way.
+
+    Example: hwsim rtl synth post --bits 4 --fraction-bits 2 --layout shared --fresh
+    """
+    import sys
+
+    from hwsim.cost.gates import MEASURES
+    from hwsim.output import write
+    from hwsim.synthesis.circuits import Circuit
+
+    if kind == "post":
+        fraction_bits, layout = 6 if fraction_bits is None else fraction_bits, layout or "shared"
+    circuit = Circuit(kind, bits, act_bits or bits, unit, fraction_bits, layout, exponents)
+    shipped = _shipped(circuit)
+    row = shipped if shipped and not fresh else _measured(circuit)
+    rows: list[Row] = [
+        {"quantity": name, "value": row.measures[name], "unit": MEASURES[name]}
+        for name in MEASURES
+        if name in row.measures
+    ]
+    rows.append({"quantity": "gate_equivalents", "value": row.gate_equivalents, "unit": "NAND2"})
+    if network is not None or layer is not None:
+        rows += _switching(circuit, network, layer)
+    if prove:
+        from hwsim.synthesis.measure import prove as prove_circuit
+
+        prove_circuit(circuit)
+        print("proven: the netlist computes what the hardware description does, for all inputs", file=sys.stderr)
+    write(rows, output.value, title=circuit.name)
+    print(_remark(row, shipped), file=sys.stderr)
+
+
+def compare(
+    bits: BitsOption = "2,3,4,8",
+    units: Annotated[str, typer.Option("--unit", help="multiplier, pe, or both with a comma.")] = "multiplier,pe",
+    study: Annotated[
+        Path | None, typer.Option(help="Folder of run records: adds the accuracy of designs of these widths.")
+    ] = None,
+    output: FormatOption = Output.table,
+) -> None:
+    """The claim that shifts and tables make products about B-fold faster, beside what synthesis measured.
+
+    `claimed` and the columns from `area` on are relative to the uniform circuit of the same widths; nand2 is the area
+    in NAND2 gates. Standard cells: sky130; energy: switching on independent operands. From the shipped table.
+
+    Example: hwsim rtl compare --bits 4 --format markdown
+    """
+    from hwsim.cost.gate_comparison import compare_gates
+    from hwsim.output import write
+
+    found = None
+    if study is not None:
+        from reports.gates import accuracies
+
+        found = accuracies(study)
+    rows = compare_gates(parse_bits(bits, 2, 8), parse_names(units, "--unit"), found)
+    write(rows, output.value, title="Gates relative to the uniform circuit")
+
+
+def table(
+    out: Annotated[Path, typer.Option(help="The table to write.", metavar="FILE")] = Path("gates.csv"),
+    bits: BitsOption = "2,3,4,5,6,7,8",
+    workers: Annotated[int, typer.Option(help="Processes that synthesise at once.", min=1)] = 2,
+) -> None:
+    """Measure every circuit of the shipped table anew.
+
+    Interrupted, it goes on where it was: what is mapped is in the user's cache.
+
+    Example: hwsim rtl table --out hwsim/cost/tables/gates.csv
+    """
+    import sys
+
+    from hwsim.synthesis.circuits import all_circuits
+    from hwsim.synthesis.table import rebuild
+    from hwsim.synthesis.yosys import find_yosys
+
+    print(f"Yosys {find_yosys().version}", file=sys.stderr)  # its first start takes a minute: before the processes
+    widths = parse_bits(bits, 2, 8)
+    circuits = [circuit for circuit in all_circuits() if circuit.bits in widths]
+    done = 0
+    with progress("gates", len(circuits), "circuits") as advance:
+
+        def report(name: str) -> None:
+            nonlocal done
+            done += 1
+            advance(done, name)
+
+        rebuild(out, workers, report, circuits)
+    print(out, file=sys.stderr)
+
+
+def _shipped(circuit: "Circuit") -> "GateRow | None":
+    from hwsim.cost.gates import load_gates
+
+    return next((row for row in load_gates() if row.circuit == circuit), None)
+
+
+def _measured(circuit: "Circuit") -> "GateRow":
+    from hwsim.synthesis.table import measured_row
+
+    return measured_row(circuit)
+
+
+def _remark(row: "GateRow", shipped: "GateRow | None") -> str:
+    from hwsim.synthesis.table import differences
+
+    if row is shipped:
+        return f"shipped row, {row.tool}"
+    if shipped is None:
+        return f"not in the shipped table; synthesised by {row.tool}"
+    found = differences(shipped, row)
+    return f"differs from the shipped row: {'; '.join(found)}" if found else f"equal to the shipped row, {row.tool}"
+
+
+def _switching(circuit: "Circuit", network: Path | None, layer: str | None) -> "list[Row]":
+    from hwsim.cli.images import load_images
+    from hwsim.network_file import load_network
+    from hwsim.synthesis.layer_operands import IMAGES, layer_operands
+    from hwsim.synthesis.measure import CYCLES, STREAMS, mapped_energy
+
+    if network is None or layer is None:
+        raise ValueError("--network and --layer belong together: switching is counted on one layer's operands")
+    loaded = load_network(network)
+    images = load_images(loaded, None, None, None, None).pixels[:IMAGES]
+    found = mapped_energy(circuit, layer_operands(loaded, layer, images, CYCLES, STREAMS))
+    return [{"quantity": f"{name} on {layer}", "value": value, "unit": "fJ"} for name, value in found.items()]

@@ -1,0 +1,52 @@
+"""Designs of a study beside the gates of their processing elements."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hwsim.cost.gates import GateRow, load_gates
+from hwsim.synthesis.circuits import Circuit
+from reports.designs import designs
+from reports.records import Study, load_study
+
+#: Table that a POST network is exported with unless a run chooses another.
+FRACTION_BITS, LAYOUT = 6, "shared"
+
+
+def element(kind: str, bits: int, act_bits: int) -> GateRow | None:
+    """Return the processing element of a design, None if the shipped table has none."""
+    chosen = (FRACTION_BITS, LAYOUT) if kind == "post" else (None, None)
+    for row in load_gates():
+        circuit = row.circuit
+        names = (circuit.kind, circuit.bits, circuit.act_bits, circuit.unit)
+        if names == (kind, bits, act_bits, "pe") and (circuit.fraction_bits, circuit.layout) == chosen:
+            return row
+    return None
+
+
+def with_gates(study: Study) -> pd.DataFrame:
+    """Return the designs of the study, one row each, with the area of a processing element in NAND2 gates: `nand2`.
+
+    The layers between the first and the last are meant; NaN where the table has no such element.
+    """
+    table = designs(study)
+    names = zip(table["weights"], table["bits"], table["act_bits"], strict=True)
+    return table.assign(nand2=[_gates(*name) for name in names])
+
+
+def accuracies(folder: Path) -> dict[Circuit, float]:
+    """Return the mean integer accuracy, in 0..1, of the designs below a folder by their processing element.
+
+    Of several data sets or models the first in their order is taken.
+    """
+    table = designs(load_study(folder)).dropna(subset=["accuracy_integer_mean"])
+    first = table.drop_duplicates(["weights", "bits", "act_bits"])
+    names = zip(first["weights"], first["bits"], first["act_bits"], first["accuracy_integer_mean"], strict=True)
+    found = {element(kind, int(bits), int(act_bits)): float(accuracy) for kind, bits, act_bits, accuracy in names}
+    return {row.circuit: accuracy for row, accuracy in found.items() if row}
+
+
+def _gates(kind: str, bits: Any, act_bits: Any) -> float:
+    found = None if pd.isna(bits) or pd.isna(act_bits) else element(kind, int(bits), int(act_bits))
+    return found.gate_equivalents if found else float("nan")

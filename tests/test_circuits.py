@@ -1,0 +1,140 @@
+"""The circuits of the table of gates: which there are, what they multiply, how they are checked."""
+
+import numpy as np
+import pytest
+from random_networks import random_images, random_network
+
+from hwsim.accumulator import Accumulator
+from hwsim.engines import simulate
+from hwsim.formats import PowerOfSqrtTwo, PowerOfTwo, Uniform
+from hwsim.multipliers import LookupTableMultiplier, ShiftMultiplier, multiplier_for
+from hwsim.synthesis.cells import FLIP_FLOP
+from hwsim.synthesis.circuits import KINDS, LAYOUTS, Circuit, all_circuits, exact_accumulator_bits, multiplier_id
+from hwsim.synthesis.layer_operands import layer_operands
+from hwsim.synthesis.measure import WrongNetlistError, check_netlist, random_operands
+from hwsim.synthesis.netlist import Gate, Netlist
+
+
+def test_every_kind_is_there_at_every_width_alone_and_in_an_element() -> None:
+    circuits = list(all_circuits())
+    assert len(set(circuits)) == len(circuits)
+    for unit in ("multiplier", "pe"):
+        for bits in range(2, 9):
+            kinds = {circuit.kind for circuit in circuits if (circuit.bits, circuit.unit) == (bits, unit)}
+            assert kinds == set(KINDS) - (set() if bits <= 5 else {"mitchell"})
+    settings = {(c.layout, c.fraction_bits) for c in circuits if c.kind == "post" and c.bits == 4}
+    assert settings == {(layout, k) for layout, bits in LAYOUTS.items() for k in bits}
+
+
+# 4608 products: of -8 .. 7 with 0 .. 15, from -552,960 on: 21 bits; of POT at 3 bits, ±4 x 7: ±129,024: 18 bits; of
+# POST at 3 bits, ±2 x 7 with 2 fraction bits, ±56: ±258,048: 19 bits.
+@pytest.mark.parametrize(
+    ("circuit", "bits"),
+    [
+        (Circuit("uniform", 4, 4, "pe"), 21),
+        (Circuit("pot", 3, 3, "pe"), 18),
+        (Circuit("post", 3, 3, "pe", 2, "shared"), 19),
+        (Circuit("uniform", 4, 4), None),
+    ],
+)
+def test_the_accumulator_holds_every_sum_of_4608_products(circuit: Circuit, bits: int | None) -> None:
+    assert circuit.accumulator_bits == bits
+
+
+def test_one_product_less_than_a_bit_more_needs() -> None:
+    multiplier = multiplier_for(Uniform(2), Uniform(2, signed=False))  # -6 .. 3
+    assert exact_accumulator_bits(multiplier, 21) == 8  # -126
+    assert exact_accumulator_bits(multiplier, 22) == 9  # -132
+
+
+def test_circuits_multiply_as_the_simulator_does() -> None:
+    activation = Uniform(6, signed=False)
+    assert Circuit("pot", 6, 6).multiplier == ShiftMultiplier(PowerOfTwo(6, 15), activation)
+    assert Circuit("pot", 6, 6, exponents=9).used_exponents == 9
+    shared = LookupTableMultiplier(PowerOfSqrtTwo(4), Uniform(4, signed=False), 2, "shared")
+    assert Circuit("post", 4, 4, "multiplier", 2, "shared").multiplier == shared
+    literal, full = (Circuit("post", 4, 4, "multiplier", 2, layout).multiplier for layout in ("literal", "full"))
+    assert multiplier_id(literal) == multiplier_id(full) != multiplier_id(shared)
+    assert Circuit("post", 4, 4, "pe", 2, "shared").name == "post4a4 pe, k=2, shared"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("unifrom", 4, 4), "unknown kind of circuit 'unifrom'; did you mean 'uniform'"),
+        (("uniform", 4, 4, "array"), "unknown unit 'array'"),
+        (("uniform", 9, 4), r"bits must be an integer in 2\.\.8 for a circuit, got 9"),
+        (("uniform", 4, 1), r"act_bits must be an integer in 2\.\.8 for a circuit, got 1"),
+        (("post", 4, 4), "post has a layout and fraction_bits, other kinds have none; got post with layout=None"),
+        (("pot", 4, 4, "pe", 2, "shared"), "other kinds have none; got pot with layout=shared and fraction_bits=2"),
+        (("post", 4, 4, "pe", 2, "shard"), "unknown table layout 'shard'; did you mean 'shared'"),
+    ],
+)
+def test_circuits_that_there_are_not_are_refused(arguments: tuple[str, int, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Circuit(*arguments)
+
+
+def test_too_many_exponents_are_refused_with_how_many_fit() -> None:
+    with pytest.raises(ValueError, match=r"makes products of 67 bits .* at most exponents=55 fit"):
+        _ = Circuit("pot", 8, 8, exponents=60).multiplier
+
+
+def test_operands_are_used_codes_and_the_same_each_time() -> None:
+    multiplier = Circuit("pot", 4, 4).multiplier
+    (w, a), again = random_operands(multiplier), random_operands(multiplier)
+    assert set(w.flat) == set(multiplier.weight.codes)
+    assert set(a.flat) == set(range(16))
+    np.testing.assert_array_equal(w, again[0])
+
+
+def and_of_signs(product: tuple[int, ...]) -> Netlist:
+    """Return a 2 x 2-bit netlist without a gate that is right: its product is what `product` says."""
+    return Netlist({"w": (2, 3), "a": (4, 5)}, {"product": product}, (), ())
+
+
+def test_a_wrong_product_is_found_and_named() -> None:
+    with pytest.raises(WrongNetlistError, match=r"uniform2a2 multiplier: .* first at w=1, a=1: 0 instead of 1"):
+        check_netlist(and_of_signs((-1, -1, -1, -1)), Circuit("uniform", 2, 2))
+
+
+def test_a_wrong_sum_is_found_and_named() -> None:
+    gates = (Gate("inv_1", {"A": 6}, 7),)
+    toggling = Netlist(
+        {"clk": (8,), "clear": (9,), "w": (2, 3), "a": (4, 5)},
+        {"sum": (6, 6)},
+        gates,
+        (Gate(FLIP_FLOP, {"CLK": 8, "D": 7}, 6),),
+    )
+    with pytest.raises(WrongNetlistError, match="uniform2a2 pe: the netlist differs from the simulator in"):
+        check_netlist(toggling, Circuit("uniform", 2, 2, "pe"))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_stream_of_a_layer_sums_to_outputs_of_the_layer(seed: int) -> None:
+    network = random_network(seed, blocks=1).with_accumulator(Accumulator(63, "wrap"))
+    images = random_images(network, seed)
+    trace = simulate(network, images, "reference", trace=True).trace
+    assert trace is not None
+    for layer in network.layers:
+        terms = layer.weight[0].size
+        w, a = layer_operands(network, layer.name, images, cycles=2 * terms, streams=5)
+        assert w.shape == a.shape == (2 * terms, 5)
+        products = layer.multiplier.multiply(w, a)
+        sums = [products[:terms].sum(axis=0), products[terms:].sum(axis=0)]
+        assert set(np.concatenate(sums).tolist()) <= set(trace[layer.name].flat)
+        kernels = {tuple(kernel.flat) for kernel in layer.weight}
+        assert {tuple(stream) for stream in w[:terms].T} <= kernels
+
+
+def test_a_stream_may_end_within_an_output() -> None:
+    network = random_network(1, blocks=1)
+    layer = network.layers[0]
+    w, a = layer_operands(network, layer.name, random_images(network, 1), cycles=3, streams=2)
+    assert w.shape == a.shape == (3, 2)
+
+
+def test_only_layers_with_products_have_operands() -> None:
+    network = random_network(0, blocks=1)
+    with pytest.raises(ValueError, match="has no products; layers that have: "):
+        layer_operands(network, network.input.name, random_images(network, 0), 4, 1)
