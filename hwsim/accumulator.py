@@ -55,3 +55,9 @@ def required_bits(multiplier: Multiplier, weight: IntArray) -> int:
     """
     low, high = partial_sum_range(multiplier, weight)
     return max(2, bits_for(int(low.min()), int(high.max())))
+
+
+def exact_bits(multiplier: Multiplier, terms: int) -> int:
+    """Return the narrowest accumulator that holds every sum of so many products, whatever the weights."""
+    low, high = multiplier.product_range
+    return max(2, bits_for(min(int(low.min()), 0) * terms, max(int(high.max()), 0) * terms))

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from random_networks import random_images, random_network
 
-from hwsim.accumulator import Accumulator
+from hwsim.accumulator import Accumulator, exact_bits
 from hwsim.engines import simulate
 from hwsim.formats import PowerOfSqrtTwo, PowerOfTwo, Uniform
 from hwsim.multipliers import LookupTableMultiplier, ShiftMultiplier, multiplier_for
 from hwsim.synthesis.cells import FLIP_FLOP
-from hwsim.synthesis.circuits import KINDS, LAYOUTS, Circuit, all_circuits, exact_accumulator_bits, multiplier_id
+from hwsim.synthesis.circuits import KINDS, LAYOUTS, Circuit, all_circuits, multiplier_id
 from hwsim.synthesis.layer_operands import layer_operands
 from hwsim.synthesis.measure import WrongNetlistError, check_netlist, random_operands
 from hwsim.synthesis.netlist import Gate, Netlist
@@ -43,8 +43,8 @@ def test_the_accumulator_holds_every_sum_of_4608_products(circuit: Circuit, bits
 
 def test_one_product_less_than_a_bit_more_needs() -> None:
     multiplier = multiplier_for(Uniform(2), Uniform(2, signed=False))  # -6 .. 3
-    assert exact_accumulator_bits(multiplier, 21) == 8  # -126
-    assert exact_accumulator_bits(multiplier, 22) == 9  # -132
+    assert exact_bits(multiplier, 21) == 8  # -126
+    assert exact_bits(multiplier, 22) == 9  # -132
 
 
 def test_circuits_multiply_as_the_simulator_does() -> None:

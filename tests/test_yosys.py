@@ -81,13 +81,15 @@ def test_the_program_that_is_named_is_taken_and_nothing_else(monkeypatch: pytest
 
 @pytest.mark.parametrize(
     ("text", "version"),
-    [("Yosys 0.70 (git sha1 28ba3cb92, Release)", "0.70"), ("Yosys 0.33+12 (git sha1 2584903a060)", "0.33+12")],
+    [("Yosys 0.70 (git sha1 28ba3cb92, Release)", "0.70"), ("Yosys 0.45+12 (git sha1 2584903a060)", "0.45+12")],
 )
 def test_versions_are_read(text: str, version: str) -> None:
     assert checked_version(text) == version
 
 
 def test_a_program_that_tells_no_version_is_refused() -> None:
+    with pytest.raises(YosysError, match=r"yosys 0\.39 is too old: 0\.40 or newer is needed"):
+        checked_version("Yosys 0.39 (git sha1 0000000)")
     with pytest.raises(YosysError, match="yosys does not tell its version: 'hello'"):
         checked_version("hello\n")
 

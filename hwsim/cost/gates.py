@@ -165,9 +165,9 @@ def _switching(layer: Layer) -> Entry:
 
 def _row(cells: Mapping[str, str], where: str) -> GateRow:
     try:
-        whole = {name: int(cells[name]) if cells[name] else None for name in ("fraction_bits", "exponents")}
+        fraction_bits = int(cells["fraction_bits"]) if cells["fraction_bits"] else None
         widths = int(cells["bits"]), int(cells["act_bits"])
-        circuit = Circuit(cells["kind"], *widths, cells["unit"], whole["fraction_bits"], cells["layout"] or None)
+        circuit = Circuit(cells["kind"], *widths, cells["unit"], fraction_bits, cells["layout"] or None)
         measures = {name: float(cells[name]) for name in MEASURES if cells[name]}
         accumulator_bits = int(cells["accumulator_bits"]) if cells["accumulator_bits"] else None
         return GateRow(circuit, accumulator_bits, cells["multiplier"], measures, cells["tool"])

@@ -6,7 +6,7 @@ from functools import cached_property
 from hashlib import sha256
 from json import dumps
 
-from hwsim.arithmetic import bits_for
+from hwsim.accumulator import exact_bits
 from hwsim.errors import check_integer, unknown_name
 from hwsim.formats import Apot, Codebook, PowerOfSqrtTwo, PowerOfTwo, Uniform
 from hwsim.multipliers import LookupTableMultiplier, Multiplier, multiplier_for
@@ -68,19 +68,13 @@ class Circuit:
     @property
     def accumulator_bits(self) -> int | None:
         """Width of the accumulator, None for a bare multiplier."""
-        return exact_accumulator_bits(self.multiplier) if self.unit == "pe" else None
+        return exact_bits(self.multiplier, TERMS) if self.unit == "pe" else None
 
     @property
     def name(self) -> str:
         """The circuit in a few words, such as `post4a4 pe, k=2, shared`."""
         options = [f"k={self.fraction_bits}" if self.fraction_bits is not None else "", self.layout or ""]
         return ", ".join(filter(None, (f"{self.kind}{self.bits}a{self.act_bits} {self.unit}", *options)))
-
-
-def exact_accumulator_bits(multiplier: Multiplier, terms: int = TERMS) -> int:
-    """Return the narrowest two's complement register that no sum of so many products leaves."""
-    low, high = multiplier.product_range
-    return bits_for(terms * min(int(low.min()), 0), terms * max(int(high.max()), 0))
 
 
 def multiplier_id(multiplier: Multiplier) -> str:

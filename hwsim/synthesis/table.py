@@ -15,11 +15,11 @@ from hwsim.synthesis.flows import FLOWS
 from hwsim.synthesis.measure import measure
 from hwsim.synthesis.yosys import find_yosys
 
-Report = Callable[[str], None]
+Report = Callable[[str], None]  #: Gets the name of each circuit that is done.
 
 COLUMNS = (*IDENTITY, *MEASURES, "tool")
 FPGA_FLOWS = ("xc7", "ice40")
-FPGA_WIDTHS = (4,)
+FPGA_WIDTHS = (4,)  #: Widths whose FPGA columns are shipped: these flows take four times as long as the others.
 
 
 def measured_row(circuit: Circuit, flows: Iterable[str] = FLOWS) -> GateRow:
