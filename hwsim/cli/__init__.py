@@ -15,6 +15,7 @@ from hwsim.cli.gates import compare, synth, table
 from hwsim.cli.methods import methods
 from hwsim.cli.overhead import overhead, tables
 from hwsim.cli.report import report
+from hwsim.cli.rtl import emit, verify
 from hwsim.cli.simulate import simulate
 from hwsim.cli.train import train
 from hwsim.cli.worker import worker
@@ -35,8 +36,8 @@ COMMANDS = (
 )
 for command in COMMANDS:
     app.command()(command)
-rtl = typer.Typer(name="rtl", help="Multipliers as hardware: what they cost in gates.", no_args_is_help=True)
-for rtl_command in (synth, compare, table):
+rtl = typer.Typer(name="rtl", help="Multipliers as hardware: Verilog, proof, cost in gates.", no_args_is_help=True)
+for rtl_command in (emit, verify, synth, compare, table):
     rtl.command()(rtl_command)
 app.add_typer(rtl)
 

@@ -17,7 +17,7 @@ class Commands(TyperGroup):
             sys.stdout.flush()
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has enough: say no more
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, ModuleNotFoundError) as error:
             fail(str(error))
         except KeyboardInterrupt:
             fail("interrupted; what was saved is kept: run the same command again", code=130)

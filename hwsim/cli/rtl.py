@@ -1,0 +1,176 @@
+"""`hwsim rtl emit` and `hwsim rtl verify`: circuits as Verilog, and the proof that they are the simulator's."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hwsim.cli.errors import fail
+from hwsim.cli.options import BitsOption, FormatOption, Output, parse_bits
+from hwsim.cli.progress import progress
+
+if TYPE_CHECKING:
+    from hwsim.multipliers import Multiplier
+    from hwsim.output import Row
+
+KINDS = ("uniform", "pot", "post", "apot", "codebook")
+
+KindArgument = Annotated[
+    str,
+    typer.Argument(help="Weights: uniform, pot, post, apot, codebook; or a product table, as `hwsim multipliers` has."),
+]
+ActBitsOption = Annotated[int | None, typer.Option(help="Activation bits (default: as many as the weight has).")]
+ExponentsOption = Annotated[int | None, typer.Option(help="Magnitudes of pot and post (default: all of the code).")]
+FractionBitsOption = Annotated[int, typer.Option(help="Fraction bits of post's table.")]
+LayoutOption = Annotated[str, typer.Option(help="Layout of post's table: shared or full.")]
+SignedOption = Annotated[bool, typer.Option("--signed-activations", help="Two's complement, not unsigned.")]
+
+
+def emit(
+    ctx: typer.Context,
+    kind: KindArgument,
+    bits: Annotated[int, typer.Option(help="Weight bits.")] = 4,
+    act_bits: ActBitsOption = None,
+    exponents: ExponentsOption = None,
+    fraction_bits: FractionBitsOption = 6,
+    layout: LayoutOption = "shared",
+    signed_activations: SignedOption = False,
+    style: Annotated[
+        str | None, typer.Option(help="Of the multiplier: plain, booth, inferred or rom (default: its kind's first).")
+    ] = None,
+    unit: Annotated[
+        str,
+        typer.Option(help="multiplier, pe, dot, requantizer, quantizer, thresholds, reciprocal or beta_product."),
+    ] = "multiplier",
+    accumulator_bits: Annotated[
+        int | None, typer.Option(help="Of pe and requantizer (default: for any sum of 4608 products).")
+    ] = None,
+    overflow: Annotated[str, typer.Option(help="Of pe: wrap, saturate, or error (none happens).")] = "error",
+    terms: Annotated[int, typer.Option(help="Products of dot.")] = 16,
+    datapath_bits: Annotated[int, typer.Option(help="Width of fixed point between layers.")] = 32,
+    frac_bits: Annotated[int, typer.Option(help="Fraction bits of fixed point, for thresholds.")] = 8,
+    rounding: Annotated[str, typer.Option(help="half_up, half_even, floor or toward_zero.")] = "half_up",
+    name: Annotated[str | None, typer.Option(help="Name of the module (default: from kind, bits and unit).")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write (default: stdout).", metavar="FILE")] = None,
+) -> None:
+    """Write a circuit as Verilog, with a header that says what it computes.
+
+    Example: hwsim rtl emit post --bits 4 --act-bits 4 --fraction-bits 2 --unit pe
+    """
+    from hwsim.accumulator import Accumulator
+    from hwsim.files import atomic_write
+    from hwsim.rtl.processing_element import LONGEST_SUM, exact_bits
+    from hwsim.rtl.units import Choices, make_unit
+    from hwsim.rtl.verilog import verilog
+
+    multiplier = _multiplier(kind, (bits, act_bits), exponents, (fraction_bits, layout), signed_activations)
+    width = exact_bits(multiplier, LONGEST_SUM) if accumulator_bits is None else accumulator_bits
+    choices = Choices(multiplier, Accumulator(width, overflow), style, terms, datapath_bits, frac_bits, rounding)
+    module = name or f"{Path(kind).stem}{multiplier.weight.bits}a{multiplier.activation.bits}_{unit}"
+    text = verilog(make_unit(unit, choices), checked_name(module), f"command: {_command(ctx)}")
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    with atomic_write(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def verify(
+    kind: KindArgument,
+    bits: BitsOption = "2,3,4",
+    act_bits: ActBitsOption = None,
+    exponents: ExponentsOption = None,
+    fraction_bits: FractionBitsOption = 6,
+    layout: LayoutOption = "shared",
+    signed_activations: SignedOption = False,
+    style: Annotated[str | None, typer.Option(help="Only this style (default: all that the kind has).")] = None,
+    output: FormatOption = Output.table,
+) -> None:
+    """Simulate a multiplier's hardware on every pair of codes and compare each product with the simulator's table.
+
+    Exits with code 1 if one differs.
+
+    Example: hwsim rtl verify post --bits 2,3,4 --fraction-bits 2
+    """
+    from hwsim.output import write
+    from hwsim.rtl.multipliers import CIRCUITS
+
+    widths = [(width, act_bits) for width in parse_bits(bits, 1, 8)]
+    made = [_multiplier(kind, pair, exponents, (fraction_bits, layout), signed_activations) for pair in widths]
+    rows = [_checked(m, chosen) for m in made for chosen in ([style] if style else CIRCUITS[m.name])]
+    write(rows, output.value, title="Hardware against the simulator, all pairs of codes")
+    wrong = [row for row in rows if row["different"]]
+    if wrong:
+        fail(f"{len(wrong)} of {len(rows)} circuits differ from the simulator", code=1)
+
+
+def _checked(multiplier: "Multiplier", style: str) -> "Row":
+    """Return the row of one circuit; the first difference is part of it."""
+    from hwsim.rtl.verify import mismatches
+
+    circuit = multiplier.rtl(style)
+    columns = 1 << multiplier.activation.code_bits
+    with progress(f"{multiplier.name} {style}", columns, "columns") as advance:
+        found = list(mismatches(circuit, lambda done: advance(done, "")))
+    first = f"w={found[0].w} a={found[0].a}: {found[0].got}, not {found[0].expected}" if found else None
+    return {
+        "multiplier": multiplier.name,
+        "style": style,
+        "weights": multiplier.weight.name,
+        "weight_bits": multiplier.weight.bits,
+        "act_bits": multiplier.activation.bits,
+        "pairs": columns << multiplier.weight.code_bits,
+        "different": len(found),
+        "first": first,
+    }
+
+
+def _multiplier(
+    kind: str, widths: tuple[int, int | None], exponents: int | None, table: tuple[int, str], signed: bool
+) -> "Multiplier":
+    """Return the multiplier of a kind at (weight, activation) bits; a table in a file has its own."""
+    from hwsim.errors import unknown_name
+    from hwsim.formats import Apot, Codebook, Uniform, make_format
+    from hwsim.multipliers import multiplier_for
+    from hwsim.multipliers.custom_files import SHIPPED, file_widths, is_for_any_width, named_table
+    from hwsim.multipliers.examples import EXAMPLES
+
+    bits, act_bits = widths[0], widths[0] if widths[1] is None else widths[1]
+    activation = Uniform(act_bits, signed)
+    match kind:
+        case "uniform":
+            return multiplier_for(Uniform(bits), activation)
+        case "pot" | "post":
+            return multiplier_for(make_format(kind, bits, exponents=exponents), activation, *table)
+        case "apot":
+            return multiplier_for(Apot(bits), activation)
+        case "codebook":
+            return multiplier_for(Codebook(bits, tuple(range(1 - 2**bits, 2**bits, 2))), activation)
+    if kind.isidentifier() and kind not in EXAMPLES and not (SHIPPED / f"{kind}.npy").is_file():
+        raise unknown_name("multiplier", kind, [*KINDS, *EXAMPLES])
+    if not is_for_any_width(kind):
+        bits, act_bits = file_widths(kind)
+    return named_table(kind, Uniform(bits), Uniform(act_bits, signed))
+
+
+def checked_name(name: str) -> str:
+    """Return the name of a module.
+
+    Raises:
+        ValueError: it is no identifier of letters, digits and underscores.
+    """
+    if not (name.isascii() and name.isidentifier()):
+        raise ValueError(f"a module's name has letters, digits and underscores, got {name!r}; choose one by --name")
+    return name
+
+
+def _command(ctx: typer.Context) -> str:
+    """Return the command line without what only says where the text goes."""
+    words = ["hwsim", "rtl", "emit", str(ctx.params["kind"])]
+    for parameter in ctx.command.params:
+        given = parameter.name and str(ctx.get_parameter_source(parameter.name)).endswith("COMMANDLINE")
+        if given and parameter.name not in ("kind", "out"):
+            value = ctx.params[parameter.name or ""]
+            words += [parameter.opts[0]] if value is True else [parameter.opts[0], str(value)]
+    return shlex.join(words)

