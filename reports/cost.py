@@ -1,26 +1,42 @@
-"""The cost rows of run records as cost tables again."""
+"""The cost rows of run records, summed: totals of runs, and layers of designs."""
 
 import pandas as pd
 
-from hwsim.cost import CostTable, summary
-from hwsim.cost.table import Entry
-from reports.records import COST_FIELDS, Study
+from hwsim.cost import SUMMARY
+from hwsim.cost.table import RATIO_UNITS
+from reports.records import Study
 
 RUN = ["study", "run_id"]
+DESIGN = ["study", "data", "model", "design"]
 
 
 def run_totals(study: Study) -> pd.DataFrame:
     """Return one row per run with cost rows: study, run_id and the quantities of `hwsim.cost.summary`.
 
-    A run without cost rows (a float run) has no row here: its cost is missing, not 0.
+    A run without cost rows has no row here: its cost is missing, not 0.
     """
-    rows = []
-    for _, cost in study.cost.groupby(RUN, sort=False):
-        first = cost.iloc[0]
-        rows.append({**{name: first[name] for name in RUN}, **summary(cost_table(cost))})
-    return pd.DataFrame(rows, columns=None if rows else [*RUN, *summary(CostTable())])
+    cost = study.cost
+    totals = {}
+    for name, (quantity, part) in SUMMARY.items():
+        rows = cost[cost["quantity"] == quantity]
+        chosen = rows[rows["part"].str.split(".").str[-1] == part] if part else rows
+        totals[name] = chosen.groupby(RUN, sort=False)["value"].sum()
+    runs = pd.MultiIndex.from_frame(cost[RUN].drop_duplicates())
+    return pd.DataFrame({name: total.reindex(runs, fill_value=0) for name, total in totals.items()}).reset_index()
 
 
-def cost_table(cost: pd.DataFrame) -> CostTable:
-    """Return the cost rows of one run as a cost table."""
-    return CostTable(tuple(Entry(*row) for row in cost[list(COST_FIELDS)].itertuples(index=False, name=None)))
+def layer_costs(study: Study) -> pd.DataFrame:
+    """Return what each layer of each design costs, summed over parts: means over the seeds.
+
+    Columns: study, data, model, design, layer, column (the quantity, with the convention where the design has several
+    of it), unit, value. A ratio that a layer has several of is left out: ratios cannot be added.
+    """
+    keys = [*DESIGN, "layer", "quantity", "unit", "convention"]
+    sums = study.cost.groupby([*keys, "run_id"], sort=False)["value"].agg(["sum", "size"]).reset_index()
+    summable = sums[~(sums["unit"].isin(RATIO_UNITS) & (sums["size"] > 1))]
+    means = summable.groupby(keys, sort=False)["sum"].mean().rename("value").reset_index()
+    conventions = means.groupby([*DESIGN, "quantity"])["convention"].transform("nunique")
+    named = means["quantity"] + " (" + means["convention"] + ")"
+    return means.assign(column=means["quantity"].where(conventions == 1, named))[
+        [*DESIGN, "layer", "column", "unit", "value"]
+    ]

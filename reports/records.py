@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,26 +26,30 @@ class Study:
     """The run records below a folder: what every table and figure is made from.
 
     Attributes:
-        folder: where the records were found.
+        folder: where the records were found, the first of several.
+        records: the checked records by their files, in the order of `runs`.
         runs: one row per run, as `load_records` returns it.
         cost: one row per run and cost row, as `load_cost` returns it.
     """
 
     folder: Path
+    records: Mapping[Path, Record]
     runs: pd.DataFrame
     cost: pd.DataFrame
 
 
-def load_study(folder: str | Path) -> Study:
-    """Return all run records below the folder.
+def load_study(folder: str | Path, *more: str | Path) -> Study:
+    """Return all run records below the folder, or below several.
+
+    A file that lies below two of the folders is read once.
 
     Raises:
         FileNotFoundError: there is no such folder, or no record in it.
         ValueError: a record is damaged, of another schema or not ours, stands there twice, or is of another
             configuration than the other seeds of its design; the file is named.
     """
-    records = _read_all(Path(folder))
-    return Study(Path(folder), _runs(records), _cost(records))
+    records = _read_all([Path(folder), *map(Path, more)])
+    return Study(Path(folder), records, _runs(records), _cost(records))
 
 
 def load_records(folder: str | Path) -> pd.DataFrame:
@@ -155,12 +159,26 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _read_all(folder: Path) -> dict[Path, Record]:
-    if not folder.is_dir():
-        raise FileNotFoundError(f"no folder {folder}")
-    records = {path: read_record(path) for path in sorted(folder.rglob(RECORD_NAME))}
-    if not records:
-        raise FileNotFoundError(f"no run records ({RECORD_NAME}) below {folder}")
+def record_files(folders: Iterable[Path]) -> list[Path]:
+    """Return the files of records below the folders, each once.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or no record below it; it is named.
+    """
+    found: dict[Path, Path] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise FileNotFoundError(f"no folder {folder}")
+        files = sorted(folder.rglob(RECORD_NAME))
+        if not files:
+            raise FileNotFoundError(f"no run records ({RECORD_NAME}) below {folder}")
+        for file in files:
+            found.setdefault(file.resolve(), file)
+    return list(found.values())
+
+
+def _read_all(folders: Iterable[Path]) -> dict[Path, Record]:
+    records = {path: read_record(path) for path in record_files(folders)}
     _refuse_doubles(records)
     _refuse_mixtures(records)
     return dict(sorted(records.items(), key=lambda item: (item[1]["study"], item[1]["run_id"])))

@@ -19,6 +19,7 @@ from hwsim.workload import Workload
 
 __all__ = [
     "METRICS",
+    "SUMMARY",
     "CostTable",
     "Design",
     "Entry",
@@ -89,10 +90,11 @@ def summary(table: CostTable) -> dict[str, Number]:
     for entry in table:
         for part in {"", entry.part.rpartition(".")[2]}:
             totals[entry.quantity, part] = totals.get((entry.quantity, part), 0) + entry.value
-    return {name: totals.get(key, 0) for name, key in _SUMMARY.items()}
+    return {name: totals.get(key, 0) for name, key in SUMMARY.items()}
 
 
-_SUMMARY = {
+#: Headline total -> its quantity, and the last word of the parts that it sums ("" for all parts).
+SUMMARY = {
     "parameters": ("parameters", ""),
     "weight_storage_bits": ("storage_bits", "codes"),
     "storage_bits": ("storage_bits", ""),
