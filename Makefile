@@ -14,7 +14,7 @@ demo: .venv/installed
 	$(BIN)/hwsim demo
 
 test: .venv/installed
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -m "not slow and not gpu and not browser"
 
 test-all: .venv/installed
 	$(BIN)/python -m pytest

@@ -1,5 +1,7 @@
 """The cost rows of run records, summed: totals of runs, and layers of designs."""
 
+from functools import lru_cache
+
 import pandas as pd
 
 from hwsim.cost import SUMMARY
@@ -10,6 +12,7 @@ RUN = ["study", "run_id"]
 DESIGN = ["study", "data", "model", "design"]
 
 
+@lru_cache(maxsize=1)
 def run_totals(study: Study) -> pd.DataFrame:
     """Return one row per run with cost rows: study, run_id and the quantities of `hwsim.cost.summary`.
 

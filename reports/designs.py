@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -21,6 +22,7 @@ LEARNED = ["multiplications", "shifts", "additions", "table_reads", "storage_bit
 BIT_UNITS = {name: "bit" for name in (*SIZES, *LEARNED) if name.endswith("_bits")}
 
 
+@lru_cache(maxsize=1)
 def designs(study: Study) -> pd.DataFrame:
     """Return one row per design: float first, then by family and bits.
 

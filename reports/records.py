@@ -12,6 +12,16 @@ import pandas as pd
 SCHEMA = 1
 RECORD_NAME = "record.json"
 FIELDS: dict[str, type] = {"run_id": str, "study": str, "config": dict, "seed": int, "accuracy": dict}
+OPTIONAL: dict[str, type] = {"counts": dict, "versions": dict, "volatile": dict, "export": dict}
+EXPORT_FIELDS = (
+    "law_holds",
+    "codes",
+    "codes_differing",
+    "accumulator_overflows",
+    "datapath_overflows",
+    "required_bits",
+    "accumulator_bits",
+)
 COST_FIELDS = ("layer", "part", "quantity", "value", "unit", "convention", "source")
 FLOAT_DESIGN = "float"
 
@@ -21,9 +31,11 @@ MAY_DIFFER = {"seed", "init", "data_dir", "threads", "checkpoint_seconds"}
 Record = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Study:
-    """The run records below a folder: what every table and figure is made from.
+    """The run records below a folder: what every table and figure is made from, so none of them changes it.
+
+    Two studies are never equal, which lets what several tables need be computed once per study.
 
     Attributes:
         folder: where the records were found, the first of several.
@@ -120,7 +132,15 @@ def _problem(record: Any) -> str | None:
     for name, kind in FIELDS.items():
         if not isinstance(record.get(name), kind) or isinstance(record[name], bool):
             return f"{name} must be of type {kind.__name__}, got {record.get(name)!r}"
-    return _config_problem(record) or _accuracy_problem(record["accuracy"]) or _cost_problem(record.get("cost", []))
+    for name, kind in OPTIONAL.items():
+        if name in record and not isinstance(record[name], kind):
+            return f"{name} must be of type {kind.__name__}, got {record[name]!r}"
+    return (
+        _config_problem(record)
+        or _accuracy_problem(record["accuracy"])
+        or _cost_problem(record.get("cost", []))
+        or _export_problem(record.get("export", {}).get("layers", []))
+    )
 
 
 def _config_problem(record: Record) -> str | None:
@@ -152,6 +172,18 @@ def _cost_problem(rows: Any) -> str | None:
             return f"cost row {i} must have the fields {', '.join(COST_FIELDS)}, got {row!r}"
         if not _is_number(row["value"]):
             return f"the value of cost row {i} must be a number, got {row['value']!r}"
+    return None
+
+
+def _export_problem(layers: Any) -> str | None:
+    if not isinstance(layers, list):
+        return f"the layers of export must be a list, got {type(layers).__name__}"
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, dict) or not isinstance(layer.get("layer"), str):
+            return f"layer {i} of export must have a name, got {layer!r}"
+        for name in EXPORT_FIELDS:
+            if not isinstance(layer.get(name), int | float):
+                return f"{name} of layer {layer['layer']!r} of export must be a number, got {layer.get(name)!r}"
     return None
 
 

@@ -1,4 +1,4 @@
-"""The report of a study: every table and every figure, as files."""
+"""The report of a study: every page, every table and every figure, as files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,35 +9,35 @@ from matplotlib.figure import Figure
 from hwsim.files import atomic_write
 from hwsim.output import render
 from reports.figures import FIGURES, FigureKind, style
-from reports.records import Study, load_study
+from reports.pages import build_pages
+from reports.records import Study
 from reports.tables import TABLES, Table
 
 TABLE_ENDINGS = {"csv": ".csv", "markdown": ".md"}
 FIGURE_ENDINGS = (".png", ".pdf")
 
 
-def write_report(run_folder: str | Path, out: str | Path | None = None) -> list[Path]:
-    """Write all tables (CSV, Markdown) and figures (PNG, PDF, and their numbers as CSV), and return their paths.
+def write_report(study: Study, out: str | Path) -> list[Path]:
+    """Write all pages, tables (CSV, Markdown) and figures (PNG, PDF, and their numbers as CSV), and return the paths.
 
-    Equal records give equal bytes. Each file is replaced as a whole or not at all.
+    Equal records give equal bytes. Each file is replaced as a whole or not at all. The last path is index.html's.
 
     Args:
-        run_folder: folder below which the run records lie.
-        out: folder that gets `tables/` and `figures/`; the run folder itself if None.
+        study: the records.
+        out: folder that gets `tables/`, `figures/`, `designs/` and `index.html`.
 
     Raises:
-        FileNotFoundError: there are no run records.
-        ValueError: a record is damaged or not ours, or no design was measured.
+        ValueError: no design was measured, the runs of one differ in a size, or a network beside a record is damaged.
         OSError: a file cannot be written.
     """
-    study = load_study(run_folder)
-    target = Path(run_folder if out is None else out)
+    target = Path(out)
     tables = [table for make in TABLES.values() for table in make(study)]
     figures = {name: draw_figure(kind, study) for name, kind in FIGURES.items()}  # all, before any file is written
+    pages = build_pages(study, target)
     written = [path for table in tables for path in write_table(table, target / "tables")]
     for name, (drawing, numbers) in figures.items():
         written += write_figure(name, drawing, numbers, target / "figures")
-    return written
+    return written + [write_text(target / name, pages[name]) for name in reversed(pages)]
 
 
 def draw_figure(kind: FigureKind, study: Study) -> tuple[Figure, pd.DataFrame]:
@@ -55,7 +55,7 @@ def write_table(table: Table, folder: Path) -> list[Path]:
     """Write one table as CSV (exact) and Markdown (rounded); return the paths."""
     contents = {"csv": table.rows, "markdown": table.shown}
     texts = {name: render(rows, name, title=table.title, units=table.units) for name, rows in contents.items()}
-    return [_write(folder / f"{table.name}{TABLE_ENDINGS[name]}", text) for name, text in texts.items()]
+    return [write_text(folder / f"{table.name}{TABLE_ENDINGS[name]}", text) for name, text in texts.items()]
 
 
 def write_figure(name: str, drawing: Figure, numbers: pd.DataFrame, folder: Path) -> list[Path]:
@@ -70,10 +70,15 @@ def write_numbers(numbers: pd.DataFrame, path: Path) -> Path:
     Raises:
         OSError: the file cannot be written.
     """
-    return _write(path, numbers.to_csv(index=False, lineterminator="\n"))
+    return write_text(path, numbers.to_csv(index=False, lineterminator="\n"))
 
 
-def _write(path: Path, text: str) -> Path:
+def write_text(path: Path, text: str) -> Path:
+    """Write the file at once or not at all, and return its path.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
     return path

@@ -21,10 +21,12 @@ RESERVED = {
     "sklearn": ("trainers/",),
     "scipy": ("trainers/",),
     "pandas": ("reports/",),
+    "jinja2": ("reports/",),
     "matplotlib": ("reports/",),
     "typer": ("hwsim/cli",),
     "amaranth": ("hwsim/rtl/",),
 }
+DATA_SUFFIXES = (".csv", ".npy", ".typed", ".html", ".css", ".js", ".txt")
 FILES = sorted(path.relative_to(ROOT).as_posix() for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
 
 
@@ -146,7 +148,7 @@ def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel: list[str]) -
 
 
 def test_the_wheel_holds_every_module_and_data_file(wheel: list[str]) -> None:
-    data = [path for name in PACKAGES for path in (ROOT / name).rglob("*") if path.suffix in (".csv", ".npy", ".typed")]
+    data = [path for name in PACKAGES for path in (ROOT / name).rglob("*") if path.suffix in DATA_SUFFIXES]
     wanted = {*FILES, *(path.relative_to(ROOT).as_posix() for path in data)}
     assert {f"{name}/py.typed" for name in PACKAGES} <= wanted
     assert {name for name in wheel if not name.split("/", maxsplit=1)[0].endswith(".dist-info")} == wanted

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from run_records import DESIGNS, record, save
 
 from hwsim.output import Row
 from reports.designs import designs, ordered, spread
@@ -17,51 +18,9 @@ from reports.tables.designs import compact, with_deviation
 from reports.tables.table import plain
 
 NAN = float("nan")
-INTEGER = {2: (0.90, 0.92, 0.94), 4: (0.97, 0.98, 0.975)}
-DESIGNS = (("float", 0), ("uniform", 2), ("uniform", 4), ("pot", 4), ("post", 4))
 LAYERED = ("post-w4a4", "pot-w4a4", "uniform-w2a2", "uniform-w4a4")
 
 Damage = Callable[[dict[str, Any]], object]
-
-
-def cost_rows(bits: int, seed: int) -> list[dict[str, Any]]:
-    """Two layers of 100 and 20 parameters; each seed reads the first layer's table for 10 products more."""
-    quantities = {
-        "parameters": ((100, 20), "1", "weights"),
-        "storage_bits": ((100 * bits, 20 * 8), "bit", "codes"),
-        "macs": ((6400, 20), "1", "products"),
-        "bops": ((6400 * bits**2, 20 * 64), "1", "products"),
-        "table_read": ((50 + 10 * seed, 0), "1", "products"),
-    }
-    return [
-        {"layer": layer, "part": part, "quantity": name, "value": value, "unit": unit, "convention": "", "source": ""}
-        for name, (values, unit, part) in quantities.items()
-        for layer, value in zip(("conv1", "fc"), values, strict=True)
-    ]
-
-
-def record(family: str, bits: int, seed: int) -> dict[str, Any]:
-    design = "float" if family == "float" else f"{family}-w{bits}a{bits}"
-    config = {"data": "digits", "model": "digits_resnet", "weights": family, "bits": bits, "act_bits": bits}
-    accuracy = {"float": 0.97 + 0.005 * seed}
-    if family != "float":
-        accuracy |= {"qat": 0.96, "integer": INTEGER[bits][seed], "agreement": 0.99}
-    return {
-        "schema": 1,
-        "run_id": f"digits-digits_resnet-{design}-s{seed}",
-        "study": "demo",
-        "config": config,
-        "seed": seed,
-        "accuracy": accuracy,
-        **({} if family == "float" else {"cost": cost_rows(bits, seed)}),
-    }
-
-
-def save(folder: Path, content: dict[str, Any]) -> Path:
-    path = folder / str(content["run_id"]) / "record.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps(content))
-    return path
 
 
 @pytest.fixture
@@ -204,6 +163,10 @@ def test_a_layers_table_per_design(study: Path) -> None:
         (lambda r: r["accuracy"].update(qat="high"), r"accuracy qat must be in 0\.\.1, got 'high'"),
         (lambda r: r.update(cost={}), "cost must be a list of rows, got dict"),
         (lambda r: r["cost"][1].pop("unit"), "cost row 1 must have the fields layer, part, quantity, value, unit"),
+        (lambda r: r.update(volatile=3), "volatile must be of type dict, got 3"),
+        (lambda r: r.update(export={"layers": 3}), "the layers of export must be a list, got int"),
+        (lambda r: r.update(export={"layers": [{}]}), "layer 0 of export must have a name"),
+        (lambda r: r.update(export={"layers": [{"layer": "a"}]}), "law_holds of layer 'a' of export must be a number"),
         (lambda r: r["cost"][1].update(value="1"), "the value of cost row 1 must be a number, got '1'"),
     ],
 )
@@ -240,11 +203,24 @@ def test_seeds_with_another_configuration_are_not_averaged(study: Path) -> None:
         load_study(study)
 
 
+def test_records_of_several_folders_are_one_study(tmp_path: Path) -> None:
+    for seed, folder in enumerate(("a", "b", "b")):
+        save(tmp_path / folder, record("pot", 4, seed))
+    whole, parts = load_study(tmp_path), load_study(tmp_path / "a", tmp_path / "b", tmp_path)
+    assert len(parts.runs) == 3
+    pd.testing.assert_frame_equal(whole.runs, parts.runs)
+    assert list(whole.records) == [Path(path) for path in whole.runs["path"]]
+
+
 def test_a_folder_without_records_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no run records"):
         load_study(tmp_path)
     with pytest.raises(FileNotFoundError, match="no folder"):
         load_study(tmp_path / "absent")
+    save(tmp_path / "runs", record("pot", 4, 0))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"no run records .* below .*empty"):
+        load_study(tmp_path / "runs", tmp_path / "empty")
 
 
 def test_numbers_in_tables_are_plain() -> None:
@@ -261,7 +237,7 @@ def test_numbers_in_tables_are_plain() -> None:
 
 
 def test_a_report_is_written_whole_with_equal_tables_each_time(study: Path) -> None:
-    written = write_report(study, study / "report")
+    written = write_report(load_study(study), study / "report")
     assert [path.relative_to(study / "report").as_posix() for path in written] == [
         *(f"tables/{n}{e}" for n in ("designs", "seeds") for e in (".csv", ".md")),
         *(
@@ -274,6 +250,8 @@ def test_a_report_is_written_whole_with_equal_tables_each_time(study: Path) -> N
             for name in ("accuracy-bops", "accuracy-storage", "levels", "table-error", "gates")
             for ending in (".png", ".pdf", ".csv")
         ),
+        *(f"designs/{design}.html" for design in ("post-w4a4", "pot-w4a4", "uniform-w4a4", "uniform-w2a2", "float")),
+        "index.html",
     ]
     assert sorted(written) == sorted(path for path in (study / "report").rglob("*") if path.is_file())
     for table in TABLES["designs"](load_study(study)):
@@ -284,12 +262,12 @@ def test_a_report_is_written_whole_with_equal_tables_each_time(study: Path) -> N
 def test_a_damaged_record_leaves_the_report_as_it_was(study: Path) -> None:
     (study / "digits-digits_resnet-float-s0" / "record.json").write_text("{}")
     with pytest.raises(ValueError, match=r"float-s0/record\.json is no run record: schema must be 1, got None"):
-        write_report(study, study / "report")
+        write_report(load_study(study), study / "report")
     assert not (study / "report").exists()
 
 
 def test_a_study_without_a_quantized_design_says_so_and_writes_nothing(tmp_path: Path) -> None:
     save(tmp_path, record("float", 0, 0))
     with pytest.raises(ValueError, match="no design has both an integer accuracy and bops"):
-        write_report(tmp_path, tmp_path / "report")
+        write_report(load_study(tmp_path), tmp_path / "report")
     assert not (tmp_path / "report").exists()

@@ -41,6 +41,7 @@ def demo(
     import sys
     from itertools import count
 
+    from reports.records import load_study
     from reports.report import write_report
     from trainers.study import run_study
 
@@ -48,10 +49,12 @@ def demo(
     with progress("demo", len(configs), "runs") as advance:
         finished = count(1)
         records = run_study(configs, out, workers, lambda record: advance(next(finished), record["run_id"]))
-    written = write_report(out)
-    print_designs(out, output)
+    study = load_study(out)
+    written = write_report(study, out)
+    print_designs(study, output)
     print(_promises([record for record in records if "export" in record]), file=sys.stderr)
-    print(f"{len(configs)} run records and {len(written)} tables and figures are in {out}", file=sys.stderr)
+    print(f"{len(configs)} run records and {len(written)} pages, tables and figures are in {out}", file=sys.stderr)
+    print(f"open {written[-1]} in a browser", file=sys.stderr)
 
 
 def _promises(records: Sequence[Mapping[str, Any]]) -> str:

@@ -1,38 +1,76 @@
-"""`hwsim report`: tables and figures from run records."""
+"""`hwsim report`: pages, tables and figures from run records."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hwsim.cli.options import FormatOption, Output
 
+if TYPE_CHECKING:
+    from reports.records import Study
+
 
 def report(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN_FOLDER", help="Folder below which the run records lie.")],
-    out: Annotated[Path | None, typer.Option(help="Folder of tables/ and figures/ (default: RUN_FOLDER).")] = None,
+    runs: Annotated[list[Path], typer.Argument(metavar="RUNS...", help="Folders below which the run records lie.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the report, with its index.html (default: the first of RUNS)."),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Serve the pages on this machine until Ctrl-C, anew with every run.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="Port of --watch (0: any that is free).", min=0, max=65535)] = 0,
     output: FormatOption = Output.table,
 ) -> None:
-    """Write every table (CSV, Markdown) and figure (PNG, PDF) of a study, and print the table of designs.
+    """Write a study as a page to look at, every table (CSV, Markdown) and figure (PNG, PDF); print its designs.
 
-    Example: hwsim report runs/demo --format markdown
+    Open index.html in a browser: it holds all that it shows and needs no network.
+
+    Example: hwsim report runs/demo --out report
     """
     import sys
 
+    from reports.records import load_study
     from reports.report import write_report
 
-    written = write_report(run_folder, out)
-    print_designs(run_folder, output)
+    if watch and not serve(runs, port):
+        return
+    study = load_study(*runs)
+    written = write_report(study, out or runs[0])
+    print_designs(study, output)
     for path in written:
         print(path, file=sys.stderr)
 
 
-def print_designs(run_folder: Path, output: Output) -> None:
+def serve(runs: Sequence[Path], port: int) -> bool:
+    """Serve the pages of these folders until an interrupt; return whether there are records then.
+
+    Raises:
+        FileNotFoundError: one of them does not exist.
+        OSError: the port is taken.
+    """
+    import sys
+
+    from reports.records import RECORD_NAME
+    from reports.watch import watch
+
+    for folder in runs:
+        if not folder.is_dir():
+            raise FileNotFoundError(f"no folder {folder}")
+    try:
+        watch(runs, port, lambda address: print(f"{address} shows the runs; Ctrl-C ends it", file=sys.stderr))
+    except KeyboardInterrupt:
+        print("writing the report", file=sys.stderr)
+    return any(next(folder.rglob(RECORD_NAME), None) for folder in runs)
+
+
+def print_designs(study: "Study", output: Output) -> None:
     """Print the table of designs of a study."""
     from hwsim.output import write
-    from reports.records import load_study
     from reports.tables import TABLES
 
     exact = output in (Output.csv, Output.json)
-    for table in TABLES["designs"](load_study(run_folder)):
+    for table in TABLES["designs"](study):
         write(table.rows if exact else table.shown, output.value, title=table.title, units=table.units)

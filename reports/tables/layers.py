@@ -1,5 +1,7 @@
 """The cost of each layer of a design."""
 
+from functools import lru_cache
+
 import pandas as pd
 
 from reports.cost import DESIGN, layer_costs
@@ -9,9 +11,18 @@ from reports.tables.table import Table, rows_of
 
 def tables(study: Study) -> list[Table]:
     """Return a table per design with cost rows: a row per layer, a column per quantity, means over the seeds."""
+    return list(by_design(study).values())
+
+
+@lru_cache(maxsize=1)
+def by_design(study: Study) -> dict[tuple[str, ...], Table]:
+    """Return the tables by study, data, model and design."""
     several = [name for name in DESIGN[:-1] if study.cost[name].nunique() > 1]
     groups = layer_costs(study).groupby(DESIGN, sort=False)
-    return [_table("-".join(["layers", *cost.iloc[0][[*several, "design"]]]), cost) for _, cost in groups]
+    return {
+        tuple(map(str, key)): _table("-".join(["layers", *cost.iloc[0][[*several, "design"]]]), cost)
+        for key, cost in groups
+    }
 
 
 def _table(name: str, cost: pd.DataFrame) -> Table:

@@ -1,0 +1,112 @@
+"""One design as its page and the index show it: all its runs, and what its network tells."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from reports.designs import designs
+from reports.pages.axes import AXES
+from reports.pages.networks import NetworkFacts, network_facts
+from reports.paired import Difference, paired_difference
+from reports.records import FLOAT_DESIGN, Record, Study, design_of
+
+GROUP = ("study", "data", "model")
+
+
+@dataclass(frozen=True)
+class PageDesign:
+    """A design of a study.
+
+    Attributes:
+        row: its row of `reports.designs.designs`.
+        runs: its records by file, by seed.
+        facts: of the network of its first run that left one; None: none did.
+        slug: its name as a file name, different from every other's.
+    """
+
+    row: Mapping[str, Any]
+    runs: Mapping[Path, Record]
+    facts: NetworkFacts | None
+    slug: str
+
+    @property
+    def name(self) -> str:
+        """Its name within its group."""
+        return str(self.row["design"])
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """Study, data and model: designs of one group can be compared."""
+        return tuple(str(self.row[name]) for name in GROUP)
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it is the baseline that is not quantized."""
+        return self.name == FLOAT_DESIGN
+
+    def accuracy(self, kind: str) -> dict[int, float]:
+        """Return one accuracy of its runs by seed, shares in 0..1; runs that did not measure it are left out."""
+        values = ((record["seed"], record["accuracy"].get(kind)) for record in self.runs.values())
+        return {seed: value for seed, value in values if value is not None}
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """Its costs by the names of `AXES`; what is not known is left out."""
+        counted = {"bops": self.row["bops"], "storage": self.row["weight_storage_bits"]}
+        costs = counted | dict(self.facts.costs if self.facts else {})
+        return {name: float(costs[name]) for name in AXES if not pd.isna(costs.get(name))}
+
+
+def page_designs(study: Study) -> list[PageDesign]:
+    """Return the designs of a study, in the order of its table.
+
+    Raises:
+        ValueError: as `designs`, or a network is damaged.
+    """
+    runs: dict[tuple[str, ...], dict[Path, Record]] = {}
+    for path, record in sorted(study.records.items(), key=lambda item: item[1]["seed"]):
+        runs.setdefault(_key(record), {})[path] = record
+    rows: list[dict[Any, Any]] = designs(study).to_dict("records")
+    keys = [(*(str(row[name]) for name in GROUP), str(row["design"])) for row in rows]
+    return [PageDesign(row, runs[key], _facts(runs[key]), slug)
+            for row, key, slug in zip(rows, keys, slugs(keys), strict=True)]  # fmt: skip
+
+
+def loss(design: PageDesign, baseline: PageDesign | None) -> Difference | None:
+    """Return what integer arithmetic at this precision loses: its accuracy less the float network's, by seed.
+
+    The float network of a run is the one that it started from, as its record tells, else the baseline's of that seed.
+    """
+    theirs = {**(baseline.accuracy("float") if baseline else {}), **design.accuracy("float")}
+    return paired_difference(design.accuracy("integer"), theirs)
+
+
+def slugs(keys: Iterable[tuple[str, ...]]) -> list[str]:
+    """Return a file name for each design, safe on every file system and different in more than case."""
+    keys = list(keys)
+    several = [len({key[i] for key in keys}) > 1 for i in range(len(GROUP))]
+    taken: set[str] = set()
+    names = []
+    for key in keys:
+        parts = [part for part, needed in zip(key, [*several, True], strict=True) if needed]
+        stem = re.sub(r"[^A-Za-z0-9_+-]+", "_", "-".join(parts))[:100]
+        name, number = stem, 1
+        while name.lower() in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name.lower())
+        names.append(name)
+    return names
+
+
+def _key(record: Record) -> tuple[str, ...]:
+    config = record["config"]
+    return record["study"], config["data"], config["model"], design_of(record)
+
+
+def _facts(runs: Iterable[Path]) -> NetworkFacts | None:
+    return next((facts for facts in map(network_facts, runs) if facts), None)

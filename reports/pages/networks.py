@@ -1,0 +1,94 @@
+"""What only the integer network beside a record knows: its codes, its multipliers, and its cost on an array."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hwsim.cost import accelerator
+from hwsim.formats import Format
+from hwsim.multipliers import Multiplier
+from hwsim.network import Network
+from hwsim.network_file import load_network
+from hwsim.nodes import Matmul
+from hwsim.workload import Workload
+
+NETWORK_NAME = "network.safetensors"
+
+
+@dataclass(frozen=True)
+class CodeHistogram:
+    """How often a layer uses each of its format's levels.
+
+    Attributes:
+        layer: its name.
+        format: what the codes mean.
+        levels: the format's levels, rising.
+        counts: weights at each level.
+    """
+
+    layer: str
+    format: str
+    levels: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """What a design's page tells of its network.
+
+    Attributes:
+        histograms: one per layer with weights, in the network's order.
+        multipliers: the circuits, by the names of the layers that use them.
+        costs: energy in pJ and cycles of one image on the default array; what its technology does not price is missing.
+        problem: why costs are missing; empty if they are not.
+    """
+
+    histograms: tuple[CodeHistogram, ...]
+    multipliers: Mapping[tuple[str, ...], Multiplier]
+    costs: Mapping[str, float]
+    problem: str = ""
+
+
+def network_facts(record: Path) -> NetworkFacts | None:
+    """Return what the network beside a record tells, None if there is none.
+
+    Raises:
+        ValueError: the network's file is damaged; it is named.
+    """
+    path = record.with_name(NETWORK_NAME)
+    if not path.is_file():
+        return None
+    network = load_network(path)
+    layers = [node for node in network.nodes if isinstance(node, Matmul)]
+    costs, problem = _costs(network)
+    return NetworkFacts(tuple(map(_histogram, layers)), _multipliers(layers), costs, problem)
+
+
+def format_words(fmt: Format) -> str:
+    """Return a format in words, such as "4-bit post" or "8-bit uniform"."""
+    return f"{fmt.bits}-bit {fmt.name}"
+
+
+def _costs(network: Network) -> tuple[dict[str, float], str]:
+    try:
+        table = accelerator(Workload.from_network(network))
+    except ValueError as error:
+        return {}, str(error)
+    return {"energy": float(table.value("energy")), "cycles": float(table.value("total_cycles"))}, ""
+
+
+def _histogram(layer: Matmul) -> CodeHistogram:
+    fmt = layer.multiplier.weight
+    used = np.bincount(layer.weight.ravel(), minlength=1 << fmt.bits)
+    codes = fmt.codes[np.argsort(fmt.levels[fmt.codes], kind="stable")]
+    levels, counts = fmt.levels[codes].tolist(), used[codes].tolist()
+    return CodeHistogram(layer.name, format_words(fmt), tuple(levels), tuple(counts))
+
+
+def _multipliers(layers: list[Matmul]) -> dict[tuple[str, ...], Multiplier]:
+    users: dict[str, list[Matmul]] = {}
+    for layer in layers:
+        users.setdefault(repr(layer.multiplier), []).append(layer)
+    return {tuple(layer.name for layer in group): group[0].multiplier for group in users.values()}
