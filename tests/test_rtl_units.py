@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hwsim.accumulator import Accumulator, required_bits
+from hwsim.accumulator import Accumulator, exact_bits, required_bits
 from hwsim.adapter import AdapterLayer, divided, multiplied
 from hwsim.arithmetic import OVERFLOWS, ROUNDINGS, Requantizer, fit
 from hwsim.engines.reference import Sums, adapt_sums, compare, quantize
@@ -22,7 +22,7 @@ from amaranth.sim import Simulator
 from hwsim.rtl.adapter import AdapterCircuit
 from hwsim.rtl.beta_product import BetaProductCircuit
 from hwsim.rtl.dot_product import DotProduct
-from hwsim.rtl.processing_element import ProcessingElement, exact_bits
+from hwsim.rtl.processing_element import ProcessingElement
 from hwsim.rtl.quantizer import QuantizerCircuit
 from hwsim.rtl.reciprocal import ReciprocalCircuit
 from hwsim.rtl.requantizer import RequantizerCircuit
@@ -79,7 +79,7 @@ def test_a_processing_element_in_every_cycle(multiplier: Multiplier, overflow: s
     count = 300
     w = rng.integers(0, 1 << multiplier.weight.code_bits, count)
     a = rng.integers(0, 1 << multiplier.activation.code_bits, count)
-    enable, clear = rng.random(count) < 0.9, rng.random(count) < 0.02
+    enable, clear = ((rng.random(count) < share).astype(np.int64) for share in (0.9, 0.02))
     bits = exact_bits(multiplier, count) if overflow == "error" else exact_bits(multiplier, 2)
     unit = ProcessingElement(multiplier, Accumulator(bits, overflow))
     got = outputs(unit, {"w": w, "a": a, "enable": enable, "clear": clear}, "sum", clocked=True)
@@ -193,12 +193,12 @@ def test_rounding_of_every_small_number(rounding: str) -> None:
 @pytest.mark.parametrize(
     ("widths", "message"),
     [
-        ((1, 8), "input must be an integer in 2..63, got 1"),
-        ((8, 64), "output must be"),
+        ((1, 8, 8), "input must be an integer in 2..63, got 1"),
+        ((8, 64, 8), "output must be"),
         ((8, 8, 33), "multiplier must"),
     ],
 )
-def test_a_requantizer_refuses_widths(widths: tuple[int, ...], message: str) -> None:
+def test_a_requantizer_refuses_widths(widths: tuple[int, int, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RequantizerCircuit(*widths)
 

@@ -58,9 +58,9 @@ def emit(
 
     Example: hwsim rtl emit post --bits 4 --act-bits 4 --fraction-bits 2 --unit pe
     """
-    from hwsim.accumulator import Accumulator
+    from hwsim.accumulator import Accumulator, exact_bits
     from hwsim.files import atomic_write
-    from hwsim.rtl.processing_element import LONGEST_SUM, exact_bits
+    from hwsim.rtl.processing_element import LONGEST_SUM
     from hwsim.rtl.units import Choices, make_unit
     from hwsim.rtl.verilog import verilog
 

@@ -3,10 +3,10 @@
 from amaranth.hdl import Module, Value, signed
 from amaranth.lib.wiring import In, Out
 
+from hwsim.accumulator import exact_bits
 from hwsim.errors import check_integer
 from hwsim.multipliers import Multiplier
 from hwsim.rtl.multipliers import circuit_for
-from hwsim.rtl.processing_element import exact_bits
 from hwsim.rtl.unit import Unit
 
 MAX_TERMS = 1024

@@ -4,7 +4,6 @@ from amaranth.hdl import Module, Mux, signed
 from amaranth.lib.wiring import In, Out
 
 from hwsim.accumulator import Accumulator
-from hwsim.arithmetic import bits_for
 from hwsim.multipliers import Multiplier
 from hwsim.rtl.logic import fitted, named, passed_if
 from hwsim.rtl.multipliers import circuit_for
@@ -43,9 +42,3 @@ class ProcessingElement(Unit):
             f"sum: {self.accumulator.bits} bits in two's complement, overflow: {self.accumulator.overflow}",
             *self.circuit.description(),
         )
-
-
-def exact_bits(multiplier: Multiplier, terms: int = LONGEST_SUM) -> int:
-    """Return the narrowest accumulator that holds every sum of so many products, whatever the codes."""
-    low, high = (int(end) for end in (multiplier.product_range[0].min(), multiplier.product_range[1].max()))
-    return max(2, bits_for(min(low, 0) * terms, max(high, 0) * terms))
