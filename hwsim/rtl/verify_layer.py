@@ -1,0 +1,158 @@
+"""Proof on a trained network: a layer streamed through a systolic array, its sums rescaled, all equal to the engine."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hwsim.arithmetic import IntArray
+from hwsim.cost.systolic import DATAFLOWS, Gemms
+from hwsim.engines import simulate as simulate_network
+from hwsim.errors import check_integer, naming, unknown_name
+from hwsim.network import Network
+from hwsim.nodes import AdaptiveRescale, Matmul, Rescale
+from hwsim.rtl.layer_operands import Operands, by_position, layer_operands
+from hwsim.rtl.requantize import rescaled_by_circuit
+from hwsim.rtl.systolic import systolic_array
+from hwsim.rtl.systolic.stream import stream
+
+Progress = Callable[[int, int], None]  #: Gets the busy cycles so far, and those that the model expects.
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What hardware computed beside what the engine did, of one node.
+
+    first: where the first difference is, and both values; "" if there is none.
+    """
+
+    node: str
+    values: int
+    differing: int
+    first: str = ""
+
+
+@dataclass(frozen=True)
+class LayerCheck:
+    """The result of one layer on an array: M x K x N in so many groups; cycles count from 0, as the model's do."""
+
+    layer: Matmul
+    size: tuple[int, int, int]
+    groups: int
+    cycles: int
+    model_cycles: int
+    sums: Comparison
+    rescaled: tuple[Comparison, ...]  #: Of each node that rescales the sums.
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything is equal."""
+        return self.cycles == self.model_cycles and not any(c.differing for c in (self.sums, *self.rescaled))
+
+
+@dataclass(frozen=True)
+class ArrayChoice:
+    """An array to build, and the simulator to run it in."""
+
+    rows: int = 4
+    columns: int = 4
+    dataflow: str = "os"
+    simulator: str = "amaranth"
+    style: str | None = None
+
+
+DEFAULT_CHOICE = ArrayChoice()
+
+
+def verify_layer(
+    network: Network,
+    name: str,
+    images: ArrayLike,
+    positions: int | None = None,
+    choice: ArrayChoice = DEFAULT_CHOICE,
+    progress: Progress = lambda cycles, expected: None,
+) -> LayerCheck:
+    """Run a layer on a simulated array, then its sums through the requantizer; compare with the reference engine.
+
+    images: shape (N, *network.input.shape). positions: how many of the layer's outputs' positions to take, spread
+    evenly over all images (default: all).
+
+    Raises:
+        ValueError: no such layer, one without products, or an array that cannot be built; the message names the layer.
+        OSError: the simulator needs a program that is absent or failed.
+    """
+    layer = _layer(network, name)
+    rescales = [node for node in network.nodes_of(Rescale) if node.inputs[0] == name]
+    wanted = {name, layer.inputs[0], *(tensor for node in rescales for tensor in (node.name, *node.inputs[1:]))}
+    trace = simulate_network(network, images, "reference", trace=wanted).trace or {}
+    products = layer_operands(layer, trace[layer.inputs[0]])
+    expected = by_position(trace[name])
+    bits = layer.accumulator.bits, network.datapath.bits
+    chosen = _spread(name, len(expected), positions)
+    with naming(f"layer {name!r}, multiplier {layer.multiplier.name}"):
+        sums, cycles, model = _stream_groups(layer, products, chosen, choice, progress)
+        samples = chosen // (len(expected) // len(trace[name]))
+        rescaled = []
+        for node in rescales:
+            beta = trace[node.inputs[1]][samples, 0] if isinstance(node, AdaptiveRescale) else None
+            got = rescaled_by_circuit(node, sums, beta, bits, choice.simulator)
+            rescaled.append(_compare(node.name, got, by_position(trace[node.name])[chosen]))
+    size = len(chosen), products[0].activation.shape[1], len(products[0].weight)
+    return LayerCheck(
+        layer, size, len(products), cycles, model, _compare(name, sums, expected[chosen]), tuple(rescaled)
+    )
+
+
+def _layer(network: Network, name: str) -> Matmul:
+    names = [layer.name for layer in network.layers]
+    if name in names:
+        return network.layers[names.index(name)]
+    kinds = {node.name: type(node).__name__ for node in network.nodes}
+    if name in kinds:
+        raise ValueError(f"layer {name!r} is of kind {kinds[name]}, without products (with: {', '.join(names)})")
+    raise unknown_name("layer", name, names)
+
+
+def _spread(name: str, count: int, positions: int | None) -> IntArray:
+    if positions is None:
+        return np.arange(count)
+    check_integer(f"positions of layer {name!r}", positions, 1, count)
+    return np.arange(positions) * count // positions
+
+
+def _stream_groups(
+    layer: Matmul, products: list[Operands], chosen: IntArray, choice: ArrayChoice, progress: Progress
+) -> tuple[IntArray, int, int]:
+    """Return the sums (M, N of all groups), the cycles, and the model's; both count from 0."""
+    sides = choice.rows, choice.columns, choice.dataflow, choice.style
+    arrays = [systolic_array(layer.multiplier, layer.accumulator, *sides) for _ in products]
+    expected = model_cycles(products, len(chosen), choice)
+    sums, cycles = [], 0
+
+    def advance(busy: int) -> None:
+        progress(cycles + busy, expected + 1)
+
+    for array, group in zip(arrays, products, strict=True):
+        result = stream(array, group.activation[chosen], group.weight, choice.simulator, advance)
+        sums.append(result.sums)
+        cycles += result.cycles
+    return np.concatenate(sums, axis=1), cycles - 1, expected
+
+
+def model_cycles(products: list[Operands], positions: int, choice: ArrayChoice) -> int:
+    """Return the cycles that the accelerator model gives the products, of which so many positions are computed."""
+    weight = products[0].weight
+    sizes = (positions, *weight.shape, len(products), 0, 0, 0)
+    gemm = Gemms(*(np.array([size], dtype=np.int64) for size in sizes))
+    rows, columns = np.array([choice.rows]), np.array([choice.columns])
+    return int(DATAFLOWS[choice.dataflow](gemm, rows, columns, lambda length: length)[0][0])
+
+
+def _compare(node: str, got: IntArray, expected: IntArray) -> Comparison:
+    differing = np.argwhere(got != expected)
+    if not len(differing):
+        return Comparison(node, got.size, 0)
+    m, n = differing[0].tolist()
+    first = f"position {m}, channel {n}: {got[m, n]} instead of {expected[m, n]}"
+    return Comparison(node, got.size, len(differing), first)
