@@ -9,6 +9,7 @@ import typer
 from hwsim.cli.errors import fail
 from hwsim.cli.options import BitsOption, FormatOption, Output, parse_bits
 from hwsim.cli.progress import progress
+from hwsim.cli.rtl_layer import LayerOptions, check_layer
 
 if TYPE_CHECKING:
     from hwsim.multipliers import Multiplier
@@ -24,6 +25,9 @@ ActBitsOption = Annotated[int | None, typer.Option(help="Activation bits (defaul
 ExponentsOption = Annotated[int | None, typer.Option(help="Magnitudes of pot and post (default: all of the code).")]
 FractionBitsOption = Annotated[int, typer.Option(help="Fraction bits of post's table.")]
 LayoutOption = Annotated[str, typer.Option(help="Layout of post's table: shared or full.")]
+RowsOption = Annotated[int, typer.Option(help="Of the systolic array.")]
+ColumnsOption = Annotated[int, typer.Option(help="Of the systolic array.")]
+DataflowOption = Annotated[str, typer.Option(help="What stays in the array: os (outputs) or ws (weights).")]
 SignedOption = Annotated[bool, typer.Option("--signed-activations", help="Two's complement, not unsigned.")]
 
 
@@ -41,13 +45,16 @@ def emit(
     ] = None,
     unit: Annotated[
         str,
-        typer.Option(help="multiplier, pe, dot, requantizer, quantizer, thresholds, reciprocal or beta_product."),
+        typer.Option(help="multiplier, pe, dot, array, requantizer, quantizer, thresholds, reciprocal, beta_product."),
     ] = "multiplier",
     accumulator_bits: Annotated[
-        int | None, typer.Option(help="Of pe and requantizer (default: for any sum of 4608 products).")
+        int | None, typer.Option(help="Of pe, array and requantizer (default: for any sum of 4608 products).")
     ] = None,
-    overflow: Annotated[str, typer.Option(help="Of pe: wrap, saturate, or error (none happens).")] = "error",
+    overflow: Annotated[str, typer.Option(help="Of pe and array: wrap, saturate, or error (none happens).")] = "error",
     terms: Annotated[int, typer.Option(help="Products of dot.")] = 16,
+    rows: RowsOption = 4,
+    columns: ColumnsOption = 4,
+    dataflow: DataflowOption = "os",
     datapath_bits: Annotated[int, typer.Option(help="Width of fixed point between layers.")] = 32,
     frac_bits: Annotated[int, typer.Option(help="Fraction bits of fixed point, for thresholds.")] = 8,
     rounding: Annotated[str, typer.Option(help="half_up, half_even, floor or toward_zero.")] = "half_up",
@@ -66,7 +73,8 @@ def emit(
 
     multiplier = _multiplier(kind, (bits, act_bits), exponents, (fraction_bits, layout), signed_activations)
     width = exact_bits(multiplier, LONGEST_SUM) if accumulator_bits is None else accumulator_bits
-    choices = Choices(multiplier, Accumulator(width, overflow), style, terms, datapath_bits, frac_bits, rounding)
+    array = (rows, columns, dataflow)
+    choices = Choices(multiplier, Accumulator(width, overflow), style, terms, datapath_bits, frac_bits, rounding, array)
     module = name or f"{Path(kind).stem}{multiplier.weight.bits}a{multiplier.activation.bits}_{unit}"
     text = verilog(make_unit(unit, choices), checked_name(module), f"command: {_command(ctx)}")
     if out is None:
@@ -77,7 +85,10 @@ def emit(
 
 
 def verify(
-    kind: KindArgument,
+    kind: Annotated[
+        str,
+        typer.Argument(help="Weights, as of `hwsim rtl emit`; or a network's file, with --layer.", metavar="KIND|FILE"),
+    ],
     bits: BitsOption = "2,3,4",
     act_bits: ActBitsOption = None,
     exponents: ExponentsOption = None,
@@ -85,24 +96,46 @@ def verify(
     layout: LayoutOption = "shared",
     signed_activations: SignedOption = False,
     style: Annotated[str | None, typer.Option(help="Only this style (default: all that the kind has).")] = None,
+    layer: Annotated[str | None, typer.Option(help="Of a network: this layer on a systolic array.")] = None,
+    rows: RowsOption = 4,
+    columns: ColumnsOption = 4,
+    dataflow: DataflowOption = "os",
+    simulator: Annotated[
+        str, typer.Option(help="Of a layer: amaranth, or cxxrtl (compiled; needs a C++ compiler).")
+    ] = "amaranth",
+    images: Annotated[int, typer.Option(help="Of a layer: so many test images of the network's data.", min=1)] = 1,
+    positions: Annotated[
+        int | None, typer.Option(help="Of a layer: so many output positions, spread over the images (default: all).")
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Of a layer: folder of the data set's files.")] = None,
     output: FormatOption = Output.table,
 ) -> None:
     """Simulate a multiplier's hardware on every pair of codes and compare each product with the simulator's table.
+
+    Of a network's layer: simulate a systolic array of such multipliers on
+    real images, and compare sums and rescaled outputs with the reference
+    engine, cycles with `hwsim accelerator`'s.
 
     Exits with code 1 if one differs.
 
     Example: hwsim rtl verify post --bits 2,3,4 --fraction-bits 2
     """
+    if layer is not None:
+        options = LayerOptions(rows, columns, dataflow, simulator, style, images, positions, data_dir)
+        check_layer(Path(kind), layer, options, output.value)
+        return
+    if Path(kind).suffix == ".safetensors":
+        raise ValueError(f"{kind} is a network: name the layer to verify by --layer")
     from hwsim.output import write
     from hwsim.rtl.multipliers import CIRCUITS
 
     widths = [(width, act_bits) for width in parse_bits(bits, 1, 8)]
     made = [_multiplier(kind, pair, exponents, (fraction_bits, layout), signed_activations) for pair in widths]
-    rows = [_checked(m, chosen) for m in made for chosen in ([style] if style else CIRCUITS[m.name])]
-    write(rows, output.value, title="Hardware against the simulator, all pairs of codes")
-    wrong = [row for row in rows if row["different"]]
+    checks = [_checked(m, chosen) for m in made for chosen in ([style] if style else CIRCUITS[m.name])]
+    write(checks, output.value, title="Hardware against the simulator, all pairs of codes")
+    wrong = [row for row in checks if row["different"]]
     if wrong:
-        fail(f"{len(wrong)} of {len(rows)} circuits differ from the simulator", code=1)
+        fail(f"{len(wrong)} of {len(checks)} circuits differ from the simulator", code=1)
 
 
 def _checked(multiplier: "Multiplier", style: str) -> "Row":

@@ -16,6 +16,7 @@ from hwsim.rtl.processing_element import ProcessingElement
 from hwsim.rtl.quantizer import QuantizerCircuit
 from hwsim.rtl.reciprocal import ReciprocalCircuit
 from hwsim.rtl.requantizer import RequantizerCircuit
+from hwsim.rtl.systolic import systolic_array
 from hwsim.rtl.thresholds import ThresholdCircuit
 from hwsim.rtl.unit import Unit
 
@@ -31,6 +32,7 @@ class Choices:
     datapath_bits: int = 32
     frac_bits: int = 8  #: Of the datapath, for thresholds.
     rounding: str = "half_up"
+    array: tuple[int, int, str] = (4, 4, "os")  #: Rows, columns and dataflow of the systolic array.
 
     @property
     def activation(self) -> IntegerFormat:
@@ -64,6 +66,7 @@ UNITS: dict[str, Callable[[Choices], Unit]] = {
     "multiplier": lambda choices: circuit_for(choices.multiplier, choices.style),
     "pe": lambda choices: ProcessingElement(choices.multiplier, choices.accumulator, choices.style),
     "dot": lambda choices: DotProduct(choices.multiplier, choices.terms, choices.style),
+    "array": lambda choices: systolic_array(choices.multiplier, choices.accumulator, *choices.array, choices.style),
     "requantizer": lambda choices: RequantizerCircuit(
         choices.accumulator.bits, choices.datapath_bits, rounding=choices.rounding
     ),

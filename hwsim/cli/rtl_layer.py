@@ -1,0 +1,70 @@
+"""`hwsim rtl verify NETWORK_FILE --layer NAME`: a layer of a trained network on an array in simulation."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwsim.cli.errors import fail
+from hwsim.cli.images import load_images
+from hwsim.cli.progress import progress
+
+if TYPE_CHECKING:
+    from hwsim.output import Row
+    from hwsim.rtl.verify_layer import LayerCheck
+
+
+@dataclass(frozen=True)
+class LayerOptions:
+    """What the command's options say about the array and the data; positions: None for all."""
+
+    rows: int
+    columns: int
+    dataflow: str
+    simulator: str
+    style: str | None
+    images: int
+    positions: int | None
+    data_dir: Path | None
+
+
+def check_layer(network_file: Path, layer: str, options: LayerOptions, output: str) -> None:
+    """Run a layer on a simulated array, write what was compared, and exit with code 1 if anything differs.
+
+    Raises:
+        ValueError, OSError: the network, the layer, the array or the images are not in order.
+    """
+    from hwsim.network_file import load_network
+    from hwsim.output import write
+    from hwsim.rtl.verify_layer import ArrayChoice, verify_layer
+
+    choice = ArrayChoice(options.rows, options.columns, options.dataflow, options.simulator, options.style)
+    network = load_network(network_file)
+    pixels = load_images(network, None, options.data_dir, None, None).pixels[: options.images]
+    with progress(f"{layer} on {choice.rows}x{choice.columns} {choice.dataflow}", 100, "%") as advance:
+
+        def told(cycles: int, total: int) -> None:
+            if 100 * cycles // total > 100 * (cycles - 1) // total:
+                advance(100 * cycles // total, f"{total} cycles")
+
+        check = verify_layer(network, layer, pixels, options.positions, choice, told)
+    m, k, n = check.size
+    size = f"M={m} K={k} N={n}" + (f" in {check.groups} groups" if check.groups > 1 else "")
+    title = f"{layer} ({check.layer.multiplier.name}) on {choice.rows}x{choice.columns} {choice.dataflow}, {size}"
+    write(check_rows(check), output, title=title)
+    if not check.passed:
+        fail(f"layer {layer!r} ({check.layer.multiplier.name}) on the array differs from the simulator", code=1)
+
+
+def check_rows(check: "LayerCheck") -> "list[Row]":
+    """Return a row for the sums, one for each node that rescales them, and one for the cycles."""
+    compared = [("sums", check.sums), *(("rescaled", part) for part in check.rescaled)]
+    rows: list[Row] = [
+        {"check": what, "node": part.node, "values": part.values, "different": part.differing, "first": part.first}
+        for what, part in compared
+    ]
+    more = check.cycles - check.model_cycles
+    said = f"the model says {check.model_cycles}" if more else ""
+    rows.append(
+        {"check": "cycles", "node": check.layer.name, "values": check.cycles, "different": abs(more), "first": said}
+    )
+    return rows
