@@ -7,10 +7,7 @@ from amaranth.hdl import Cat, Module, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwsim.accumulator import Accumulator
-from hwsim.multipliers import Multiplier
 from hwsim.rtl.logic import passed_if
-from hwsim.rtl.multipliers import circuit_for
 from hwsim.rtl.processing_element import ProcessingElement
 from hwsim.rtl.systolic.array import SystolicArray, delayed
 from hwsim.rtl.systolic.controller import Controller
@@ -29,7 +26,7 @@ class OutputCell(wiring.Component):
         self.element = element
         west, north = unsigned(len(element.a) + 2), unsigned(len(element.w) + 1)
         flows = {"west": In(west), "north": In(north), "east": Out(west), "south": Out(north)}
-        super().__init__({**flows, "sum": Out(unsigned(len(element.accumulator))), "done": Out(1)})
+        super().__init__({**flows, "sum": Out(unsigned(len(element.sum))), "done": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
         """Return the logic."""
@@ -42,7 +39,7 @@ class OutputCell(wiring.Component):
             self.element.w.eq(self.north[:-1]),
             self.element.enable.eq(enable),
             self.element.clear.eq(self.done),
-            self.sum.eq(passed_if(self.done, self.element.accumulator.as_unsigned())),
+            self.sum.eq(passed_if(self.done, self.element.sum.as_unsigned())),
         ]
         m.d.sync += [self.east.eq(self.west), self.south.eq(self.north), self.done.eq(last & enable)]
         return m
@@ -53,9 +50,6 @@ class OutputStationaryArray(SystolicArray):
 
     A tile takes K + rows + columns - 2 cycles. Column c puts out the sums of its rows one after the other, from the
     first row down: for each tile, `row_base` first.
-
-    Raises:
-        ValueError: also a single element, which has no cycle in which its sum could leave.
     """
 
     dataflow = "output-stationary"
@@ -64,13 +58,6 @@ class OutputStationaryArray(SystolicArray):
         "While feeding, a holds a[row_base + row, index] and w holds w[column_base + column, index].",
         "Each column puts out its sums in the order of m, tile after tile.",
     )
-
-    def __init__(
-        self, multiplier: Multiplier, accumulator: Accumulator, rows: int, columns: int, style: str | None = None
-    ) -> None:
-        super().__init__(multiplier, accumulator, rows, columns, style)
-        if rows + columns == 2:
-            raise ValueError("an output-stationary array of 1 x 1 has no cycle in which its sum could leave")
 
     def connect(self, m: Module, control: Controller) -> None:
         """Skew the operands, chain the cells, join the sums of each column."""
@@ -91,6 +78,6 @@ class OutputStationaryArray(SystolicArray):
             m.d.comb += self.valid[column].eq(reduce(or_, (c.done for c in stack)))
 
     def _cell(self, m: Module, row: int, column: int) -> OutputCell:
-        cell = OutputCell(ProcessingElement(circuit_for(self.multiplier, self.style), self.accumulator))
+        cell = OutputCell(ProcessingElement(self.multiplier, self.accumulator, self.style))
         m.submodules[f"cell_{row}_{column}"] = cell
         return cell
