@@ -19,6 +19,12 @@ def check_integer(what: str, value: object, low: int, high: int, where: str = ""
         raise ValueError(f"{what} must be an integer in {low}..{high}{where}, got {value!r}")
 
 
+def check_number(what: str, value: object, where: str = "") -> None:
+    """Raise a ValueError unless the value is an integer or a float (a bool is neither)."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{what} must be a number{where}, got {value!r}")
+
+
 def check_flag(what: str, value: object, where: str = "") -> None:
     """Raise a ValueError unless the value is true or false."""
     if not isinstance(value, bool):

@@ -194,9 +194,11 @@ def test_divergence_and_similarity_by_hand() -> None:
         ("branch_distillation", float("inf"), "branch_distillation of BWRF .* got inf"),
         ("branch_teaching", -0.5, "branch_teaching of BWRF"),
         ("temperature", 0.0, "temperature of BWRF must be positive, got 0"),
+        ("distillation", "a", "distillation of BWRF must be a number, got 'a'"),
+        ("stages", "conv1,fc", "stages of BWRF must be several names of modules, got 'conv1,fc'"),
     ],
 )
-def test_bad_settings_are_refused(field: str, value: float, rule: str) -> None:
+def test_bad_settings_are_refused(field: str, value: object, rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         replace(BwrfConfig(), **{field: value})  # type: ignore[arg-type]
 

@@ -15,6 +15,10 @@ from hwsim.cli.train_options import TrainOptions
 from trainers.bwrf import BwrfConfig
 from trainers.config import TrainConfig
 from trainers.presets import PRESETS
+from trainers.quantizers import QUANTIZERS
+
+SHORT = ("--epochs", 1, "--batch-size", 512)
+WEIGHT_METHODS = [name for name, method in QUANTIZERS.items() if "weights" in method.roles]
 
 #: Options that are not the fields of a configuration that have their names.
 ELSEWHERE = {
@@ -87,3 +91,31 @@ def test_several_seeds_in_several_processes(tmp_path: Path) -> None:
         for record in records:
             del record["volatile"]
         assert records[0] == records[1]
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A float run to start from."""
+    out = tmp_path_factory.mktemp("start")
+    (row,) = rows("train", "--weights", "float", *SHORT, "--out", out)
+    folder: Path = out / row["run"]
+    return folder
+
+
+@pytest.mark.parametrize(
+    "method", [pytest.param(name, marks=[] if name == "inq" else pytest.mark.slow) for name in WEIGHT_METHODS]
+)
+def test_every_weight_method_trains_exports_and_is_loaded_again(method: str, start: Path, tmp_path: Path) -> None:
+    """The state of INQ has tensors that have no size before training."""
+    command = ("train", "--weights", method, "--bits", 2 if method == "sawb" else 4, "--init", start, "--out", tmp_path)
+    table = rows(*command, *SHORT)
+    assert rows(*command, *SHORT) == table  # the second time from the files of the first
+    assert table[0]["agreement"] > 0.9
+    record = json.loads((tmp_path / table[0]["run"] / "record.json").read_text())
+    assert record["export"]["laws_hold"]
+
+
+@pytest.mark.parametrize("options", [("--bits", 3, "--progressive", 4), ("--train-quantizers-only",)])
+def test_inq_hands_over_what_it_has_frozen(options: tuple[object, ...], start: Path, tmp_path: Path) -> None:
+    table = rows("train", "--weights", "inq", *options, "--init", start, "--out", tmp_path, *SHORT)
+    assert all(row["agreement"] > 0.9 for row in table)

@@ -29,10 +29,10 @@ REFUSED: list[tuple[str, int, dict[str, Any], str]] = [
     ("post", 4, {"exponents": True}, "exponents must be an integer in 1..7 for 4-bit post, got True"),
     ("pot", 8, {}, "8-bit pot with 127 exponents makes products of 127 bits with 1-bit activations, more than 62; "
                    "at most exponents=62 fit"),
-    ("pot", 7, {}, "at most exponents=62 fit"),
+    ("pot", 7, {}, "bits must be at most 6 for pot with all its exponents, got 7: "),
     ("post", 8, {}, "8-bit post with 127 exponents makes products of 64 bits with 1-bit activations, more than 62; "
                     "at most exponents=123 fit"),
-    ("post", 8, {"extended": True}, "at most exponents=123 fit"),
+    ("post", 8, {"extended": True}, "bits must be at most 7 for post with all its exponents, got 8: "),
     ("pott", 4, {}, "unknown format 'pott'; did you mean 'pot'? (known: uniform, offset, pot, post, apot, codebook)"),
     ("POST", 4, {}, "unknown format 'POST'; did you mean 'post'? (known: uniform, offset, pot, post, apot, codebook)"),
     ("xyz", 4, {}, "unknown format 'xyz' (known: uniform, offset, pot, post, apot, codebook)"),

@@ -118,3 +118,12 @@ def test_all_zero_and_constant_data_start_at_finite_scales() -> None:
 def test_bad_requests_name_the_rule(role: str, options: dict[str, Any], rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         make_quantizer("daq", role, 4, **options)
+
+
+def test_an_infinite_weight_is_refused_for_what_it_is() -> None:
+    quantizer = started("daq", "weights", 4, normal(4, 3))
+    for value in (math.inf, -math.inf):
+        x = normal(4, 3, seed=1)
+        x[1, 2] = value
+        with pytest.raises(ValueError, match="cannot quantize infinite weights with daq"):
+            quantizer.codes(x)

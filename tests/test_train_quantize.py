@@ -1,6 +1,7 @@
 """Swapping layers: what is quantized, how, and what is refused."""
 
 import copy
+import math
 from typing import Any
 
 import pytest
@@ -155,6 +156,19 @@ def test_layers_compute_with_quantized_operands() -> None:
         ({"activations": "post"}, "post does not quantize activations"),
         ({"weights": "pot", "bits": 8}, "exponents=62 fit"),
         ({"exponents": 3}, "uniform has no option 'exponents'; it has none"),
+        *(({"weight_options": {name: 2}}, f"uniform has no option '{name}'") for name in ("bits", "role", "signed")),
+        ({"activation_options": {"in_channels": 2}}, "lsq has no option 'in_channels'"),
+        ({"weights": "pot", "exponents": 3, "weight_options": {"exponents": 3}}, "exponents is given twice"),
+        ({"weights": "lq_nets", "weight_options": {"basis_bits": 2.5}}, "basis_bits of lq_nets must be an integer"),
+        ({"weights": "inq", "weight_options": {"portions": 0.5}}, "portions of inq must be several numbers, got 0.5"),
+        ({"weights": "inq", "weight_options": {"portions": ["a", 1]}}, "each of portions of inq must be a number"),
+        ({"activations": "pact", "activation_options": {"alpha": "a"}}, "alpha of pact must be a number, got 'a'"),
+        ({"activations": "pact", "activation_options": {"alpha": math.inf}}, "alpha must be positive and finite"),
+        ({"weights": "apot", "weight_options": {"alpha": math.inf}}, "alpha must be positive and finite"),
+        ({"weights": "apot", "weight_options": {"normalize": 1}}, "normalize of apot must be true or false, got 1"),
+        ({"activations": "asq", "activation_options": {"dequantize": 3}}, "dequantize of asq must be a name, got 3"),
+        ({"weights": "post", "bits": 8}, "bits must be at most 7 for post with all its exponents, got 8"),
+        ({"weights": "dorefa", "bits": 1}, r"act_bits is not given, so 1: bits must be in 2\.\.8 for lsq, got 1"),
         (
             {"overrides": {"conv1": {"bit": 3}}},
             "override 'conv1': unknown field to override 'bit'; did you",
@@ -179,10 +193,15 @@ def test_bad_models_and_batches_are_refused(model: nn.Module, batch: Tensor) -> 
         quantize(model, QuantizationConfig(), batch[:0])
     with pytest.raises(ValueError, match="layer 'conv1': calibration of activations needs finite values"):
         quantize(model, QuantizationConfig(), batch / 0)
-    with pytest.raises(ValueError, match=r"must be a float tensor .*, got ndarray"):
+    with pytest.raises(ValueError, match=r"must be a float32 or float64 tensor .*, got ndarray"):
         quantize(model, QuantizationConfig(), batch.numpy())  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"must be a float tensor .*, got a tensor of torch\.uint8"):
-        quantize(model, QuantizationConfig(), batch.byte())
+    for dtype in (torch.uint8, torch.bfloat16, torch.float16):
+        with pytest.raises(ValueError, match=rf"must be a float32 or float64 tensor .*, got a tensor of {dtype}"):
+            quantize(model, QuantizationConfig(), batch.to(dtype))
+    with pytest.raises(ValueError, match=r"layer 'conv1': weights must be float32 or float64 .*, got torch\.bfloat16"):
+        quantize(copy.deepcopy(model).bfloat16(), QuantizationConfig(), batch)
+    with pytest.raises(ValueError, match=r"layer 'conv1': a convolution takes \[N, C, H, W\], got shape \(1, 8, 8\)"):
+        quantize(model, QuantizationConfig(), batch[0])
     with pytest.raises(ValueError, match=r"does not take a batch of shape \(16, 2, 8, 8\)"):
         quantize(model, QuantizationConfig(), batch.repeat(1, 2, 1, 1))
     with pytest.raises(ValueError, match=r"cannot handle module '1' \(Tanh\)"):

@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hwsim.errors import check_number
 from trainers import processes
 from trainers.data import Data
 from trainers.device import device_of
@@ -41,7 +42,8 @@ class BwrfConfig:
     """The stages of block-wise replacement, and the weights of its loss.
 
     Raises:
-        ValueError: a weight is negative or not finite, or the temperature is not positive.
+        ValueError: the stages are one text, a weight is negative or no finite number, or the temperature is not
+            positive.
     """
 
     stages: Sequence[str] = ()  #: Modules that the stages end with; empty: the network's own stages.
@@ -52,7 +54,10 @@ class BwrfConfig:
     temperature: float = 4.0  #: T, which softens the distributions that are compared.
 
     def __post_init__(self) -> None:
+        if isinstance(self.stages, str):
+            raise ValueError(f"stages of BWRF must be several names of modules, got {self.stages!r}")
         for name in (field.name for field in fields(self) if field.type is float):
+            check_number(f"{name} of BWRF", getattr(self, name))
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} of BWRF must be a number that is not negative, got {getattr(self, name)}")
         if self.temperature == 0:

@@ -14,6 +14,7 @@ from trainers import processes
 from trainers.averaging import Average
 from trainers.guard import Guard
 from trainers.model_file import read_tensors, write_tensors
+from trainers.models.weights import fillable
 from trainers.objective import Objective
 from trainers.record import versions
 
@@ -119,11 +120,11 @@ def _load(state: State, tensors: dict[str, Tensor]) -> None:
 
 
 def _check_network(path: Path, model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    wanted = {f"model.{name}": str(tuple(value.shape)) for name, value in model.state_dict().items()}
-    there = {name: str(tuple(value.shape)) for name, value in tensors.items() if name.startswith("model.")}
+    there = {name: tuple(value.shape) for name, value in tensors.items() if name.startswith("model.")}
+    wanted = fillable({f"model.{name}": tuple(value.shape) for name, value in model.state_dict().items()}, there)
     for name in sorted(wanted.keys() | there.keys()):
         old, new = there.get(name, "none"), wanted.get(name, "none")
-        if old != new and not name.endswith(".kept"):  # INQ's choice has no size before its first round
+        if old != new:
             raise ValueError(
                 f"{path} is of another network: {name} has shape {old} there, {new} here; "
                 "remove the folder to start over"

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from hwsim.errors import check_flag, check_integer, naming, unknown_name
-from trainers.quantizers import Quantizer, find_method, make_quantizer
+from trainers.quantizers import Quantizer, check_options, find_method, make_quantizer
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,11 @@ class QuantizationConfig:
     def __post_init__(self) -> None:
         for name, check in FIELD_CHECKS.items():
             check(name, getattr(self, name))
+        check_options(self.weights, "weights", self.weight_options)
+        check_options(self.activations, "activations", self.activation_options)
         self.make_weights()
-        self.make_activations()
+        with naming(f"act_bits is {'not given, so ' if self.act_bits is None else ''}{self.activation_bits}"):
+            self.make_activations()
         for pattern, changes in self.overrides.items():
             with naming(f"override {pattern!r}"):
                 check_override(changes)
@@ -52,6 +55,8 @@ class QuantizationConfig:
         """Return a quantizer for weights, with one scale per channel if asked for."""
         named: dict[str, Any] = {"exponents": self.exponents, "extended": self.extended}
         chosen = {name: value for name, value in named.items() if value is not None and value is not False}
+        for name in chosen.keys() & self.weight_options.keys():
+            raise ValueError(f"{name} is given twice, for itself and in weight_options")
         return make_quantizer(self.weights, "weights", self.bits, channels=channels, **chosen, **self.weight_options)
 
     def make_activations(self, signed: bool = False, in_channels: int = 1) -> Quantizer:

@@ -20,6 +20,10 @@ from trainers.quantizers import Quantizer
 __all__ = ["LayerSummary", "QuantizationConfig", "describe", "quantize"]
 
 
+#: What scales can be learned in; narrower floats have no calibration of their own.
+PRECISIONS = (torch.float32, torch.float64)
+
+
 @dataclass(frozen=True)
 class LayerSummary:
     """What was done to one layer: a row of a printed table."""
@@ -42,7 +46,8 @@ def quantize(model: nn.Module, config: QuantizationConfig, calibration: Tensor, 
     Raises:
         ValueError: the model holds something that cannot be quantized or has no integer form, a layer cannot have
             what the configuration asks for (the message names it), an override matches no layer, or the batch is
-            not a float tensor of the network's inputs, is empty or not finite.
+            not a float32 or float64 tensor of the network's inputs, is empty or not finite; weights of another
+            precision are refused as well.
     """
     check_batch(model, calibration)
     signed: set[str] = set()
@@ -63,11 +68,17 @@ def check_batch(model: nn.Module, batch: object) -> None:
     """Check what the scales of a model are to start from.
 
     Raises:
-        ValueError: it is not a float tensor, or is empty.
+        ValueError: it is not a float32 or float64 tensor or is empty, or the model's weights have another precision.
     """
-    if not isinstance(batch, Tensor) or not batch.is_floating_point():
+    if not isinstance(batch, Tensor) or batch.dtype not in PRECISIONS:
         found = f"a tensor of {batch.dtype}" if isinstance(batch, Tensor) else type(batch).__name__
-        raise ValueError(f"the calibration batch must be a float tensor of network inputs [N, ...], got {found}")
+        raise ValueError(
+            f"the calibration batch must be a float32 or float64 tensor of network inputs [N, ...], got {found}"
+        )
+    for name in weighted_layers(model):
+        dtype = model.get_submodule(name).weight.dtype
+        if dtype not in PRECISIONS:
+            raise ValueError(f"layer {name!r}: weights must be float32 or float64 to be quantized, got {dtype}")
     if batch.numel() == 0:
         first = weighted_layers(model)[0]
         raise ValueError(
@@ -121,6 +132,8 @@ def watch_inputs(model: nn.Module, batch: Tensor, see: Callable[[str, Tensor], N
 
         def hook(module: nn.Module, args: tuple[Tensor], name: str = name) -> None:
             with naming(f"layer {name!r}"):
+                if isinstance(module, nn.Conv2d) and args[0].dim() != 4:
+                    raise ValueError(f"a convolution takes [N, C, H, W], got shape {tuple(args[0].shape)}")
                 see(name, args[0])
 
         probe.get_submodule(name).register_forward_pre_hook(hook)

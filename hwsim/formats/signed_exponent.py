@@ -93,8 +93,11 @@ class SignedExponent(Format):
         needed = self.product_bits(activation_bits, fraction_bits)
         if needed > MAX_PRODUCT_BITS:
             room = 2 * (MAX_PRODUCT_BITS - activation_bits - fraction_bits)
+            fitting = room // self.half_octaves_per_step + 1
+            widest = (fitting + (not self.extended)).bit_length()  # whose field holds no more
+            rule = f"bits must be at most {widest} for {self.name} with all its exponents, got {self.bits}: "
             raise ValueError(
+                f"{rule if self.exponents is None else ''}"
                 f"{self.bits}-bit {self.name} with {self.magnitudes} exponents makes products of {needed} bits with "
-                f"{activation_bits}-bit activations, more than {MAX_PRODUCT_BITS}; "
-                f"at most exponents={room // self.half_octaves_per_step + 1} fit"
+                f"{activation_bits}-bit activations, more than {MAX_PRODUCT_BITS}; at most exponents={fitting} fit"
             )

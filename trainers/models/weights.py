@@ -12,6 +12,7 @@ from trainers.models import MODELS, make_model
 
 WRAPPERS = ("module.", "_orig_mod.")  #: What DataParallel and torch.compile put before every name.
 COUNTER = "num_batches_tracked"
+Shape = tuple[int, ...]
 SHOWN = 4  #: Names that an error lists of each kind.
 
 
@@ -44,13 +45,16 @@ NAMINGS: tuple[Callable[[str], str], ...] = (same, chenyaofo, pytorchcv)
 def load_weights(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Load a state dict in any of the `NAMINGS`; batch norm's step counters may be missing.
 
+    A tensor that is empty in the model, such as INQ's choice before its first round, takes its size from the state.
+
     Raises:
         ValueError: names or shapes are not those of the model. The message lists the first of them, and says which
             network of ours the state dict fits.
     """
     own = model.state_dict()
     named = fitting_names(shapes(own), state)
-    there, wanted = shapes(named), shapes(own)
+    there = shapes(named)
+    wanted = fillable(shapes(own), there)
     if there != wanted:
         raise ValueError(f"the weights do not fit the model: {difference(wanted, there)}; {likely(state)}")
     counters = {name: value for name, value in own.items() if name.endswith(COUNTER)}
@@ -73,12 +77,17 @@ def unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return named
 
 
-def shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+def shapes(state: Mapping[str, Tensor]) -> dict[str, Shape]:
     """Return name -> shape of all but batch norm's step counters."""
     return {name: tuple(value.shape) for name, value in state.items() if not name.endswith(COUNTER)}
 
 
-def difference(wanted: Mapping[str, tuple[int, ...]], there: Mapping[str, tuple[int, ...]]) -> str:
+def fillable(wanted: Mapping[str, Shape], there: Mapping[str, Shape]) -> dict[str, Shape]:
+    """Return the shapes wanted, with those that are there for tensors that are empty until something fills them."""
+    return {name: there.get(name, shape) if shape == (0,) else shape for name, shape in wanted.items()}
+
+
+def difference(wanted: Mapping[str, Shape], there: Mapping[str, Shape]) -> str:
     """Return the first names that are missing, unexpected or of another shape, as text."""
     shape = [
         f"{name} {there[name]} for {wanted[name]}" for name in wanted if there.get(name, wanted[name]) != wanted[name]
@@ -131,7 +140,7 @@ def fit(name: str, options: Mapping[str, Any], state: Mapping[str, Tensor]) -> d
     return found if outline(name, found) == there else None
 
 
-def outline(name: str, options: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+def outline(name: str, options: Mapping[str, Any]) -> dict[str, Shape]:
     """Return name -> shape of a network's weights without making them."""
     with torch.device("meta"):
         return shapes(make_model(name, **options).state_dict())

@@ -1,5 +1,6 @@
 """Quantization methods, one file each, by name."""
 
+from collections.abc import Mapping
 from inspect import signature
 from typing import Any
 
@@ -17,13 +18,23 @@ from trainers.quantizers.lq_nets import LqNetsQuantizer
 from trainers.quantizers.lsq import LsqQuantizer
 from trainers.quantizers.lsq_plus import LsqPlusQuantizer
 from trainers.quantizers.nipq import NipqQuantizer
+from trainers.quantizers.options import check_kind
 from trainers.quantizers.pact import PactQuantizer
 from trainers.quantizers.post import PostQuantizer
 from trainers.quantizers.pot import PotQuantizer
 from trainers.quantizers.qil import QilQuantizer
 from trainers.quantizers.sawb import SawbQuantizer
 
-__all__ = ["ALIASES", "QUANTIZERS", "ROLES", "Quantizer", "find_method", "make_quantizer", "method_options"]
+__all__ = [
+    "ALIASES",
+    "QUANTIZERS",
+    "ROLES",
+    "Quantizer",
+    "check_options",
+    "find_method",
+    "make_quantizer",
+    "method_options",
+]
 
 QUANTIZERS: dict[str, type[Quantizer]] = {
     "lsq": LsqQuantizer,
@@ -84,11 +95,8 @@ def make_quantizer(
     Raises:
         ValueError: the method does not serve the role, or does not allow the bits, the sign or an option.
     """
+    check_options(name, role, options)
     method = find_method(name, role)
-    known = method_options(method)
-    for option in options:
-        if option not in known:
-            raise ValueError(f"{name} has no option {option!r}; it has {', '.join(known) or 'none'}")
     build: Any = method
     channels = channels if method.has_channel_scales else None
     if method.takes_in_channels:
@@ -96,6 +104,20 @@ def make_quantizer(
     quantizer: Quantizer = build(role, bits, signed=signed, channels=channels, **options)
     quantizer.format.min_level, quantizer.format.max_level  # noqa: B018  # cached: torch.compile must find numbers
     return quantizer
+
+
+def check_options(name: str, role: str, options: Mapping[str, object]) -> None:
+    """Check that these are options of the method and of the kind that it takes; it checks their values itself.
+
+    Raises:
+        ValueError: the method does not serve the role, has no such option, or the option takes another kind of value.
+    """
+    method = find_method(name, role)
+    known = method_options(method)
+    for option, value in options.items():
+        if option not in known:
+            raise ValueError(f"{name} has no option {option!r}; it has {', '.join(known) or 'none'}")
+        check_kind(f"{option} of {name}", value, signature(method).parameters[option].annotation)
 
 
 def method_options(method: type[Quantizer]) -> list[str]:

@@ -21,6 +21,7 @@ magnitude, in steps of 2^(1/8), rather than at 3.0 (weights) and 8.0 or 6.0 (act
 before; `alpha` sets a start, for weights in units of the deviation.
 """
 
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -62,8 +63,8 @@ class ApotQuantizer(StepQuantizer):
         if signed != (role == "weights"):
             kind = "signed" if signed else "unsigned"
             raise ValueError(f"apot has signed weights and unsigned activations, {kind} {role} were asked for")
-        if alpha is not None and not alpha > 0:
-            raise ValueError(f"alpha must be positive, got {alpha}")
+        if alpha is not None and not 0 < alpha < math.inf:
+            raise ValueError(f"alpha must be positive and finite for apot, got {alpha}")
         fmt = Apot(bits, signed=signed)
         super().__init__(fmt, role, bits, signed=signed)
         self.alpha, self.normalize = alpha, normalize and role == "weights"

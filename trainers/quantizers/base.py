@@ -57,7 +57,7 @@ class Quantizer(nn.Module, ABC):
         """Return `x` on the grid `level * scale`, with the method's gradients.
 
         Infinite values become the level at their end of the range, NaN stays NaN, so that a training run that has
-        lost its way is seen to.
+        lost its way is seen to. A method that normalises by mean and deviation makes all NaN of one infinity.
         """
 
     def count(self, x: Tensor) -> int:

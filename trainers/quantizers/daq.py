@@ -133,8 +133,10 @@ class DaqQuantizer(Quantizer):
         """Return what the format encodes, in units of its levels; weights are first brought to mean 0 and deviation 1.
 
         Raises:
-            ValueError: a value is NaN.
+            ValueError: a value is NaN, or a weight is infinite.
         """
+        if self.signed and bool(x.isinf().any()):
+            raise ValueError("cannot quantize infinite weights with daq: their mean and deviation make all of them NaN")
         return super().ratio(normalized(x) if self.signed else x)
 
     def nearest(self, ratio: Tensor) -> Tensor:

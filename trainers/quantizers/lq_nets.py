@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from hwsim.errors import check_integer
 from hwsim.formats import Codebook, Format
 from trainers.quantizers.base import Quantizer, check_bits, keep_nan, positive
 from trainers.shard import batch_sum, shard_of
@@ -54,8 +55,7 @@ class LqNetsQuantizer(Quantizer):
         if signed != (role == "weights"):
             kind = "signed" if signed else "unsigned"
             raise ValueError(f"lq_nets has signed weights and unsigned activations, {kind} {role} were asked for")
-        if not 2 <= basis_bits <= 16:
-            raise ValueError(f"basis_bits must be in 2..16, got {basis_bits}")
+        check_integer("basis_bits", basis_bits, 2, 16, " for lq_nets")
         super().__init__(role, bits, signed=signed, channels=channels)
         self.highest = 2.0**basis_bits - 1
         encodings = (torch.arange(2**bits)[:, None] >> torch.arange(bits)) % 2  # [2^b, b]

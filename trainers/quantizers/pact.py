@@ -10,6 +10,7 @@ it starts large, and public code uses 6 to 10. An input that may be negative is 
 2^b - 1 levels around zero (the paper has rectified inputs only). A value equal to alpha passes its gradient.
 """
 
+import math
 from typing import ClassVar
 
 import torch
@@ -37,8 +38,8 @@ class PactQuantizer(Quantizer):
     ) -> None:
         """Take 2 to 8 bits, and where the clipping point starts; None: at the calibration batch's largest |x|."""
         check_bits("pact", bits)
-        if alpha is not None and not alpha > 0:
-            raise ValueError(f"alpha must be positive for pact, got {alpha}")
+        if alpha is not None and not 0 < alpha < math.inf:
+            raise ValueError(f"alpha must be positive and finite for pact, got {alpha}")
         super().__init__(role, bits, signed=signed, channels=channels)
         self._format = Uniform(bits, signed=signed, narrow=signed)
         self.initial_alpha = alpha
