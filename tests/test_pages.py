@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from run_records import DESIGNS, record, save
 
+from hwsim.cost.gates import find_gates
+from hwsim.formats import Uniform, make_format
+from hwsim.multipliers import multiplier_for
 from reports.pages import build_pages
 from reports.pages.answer import answer, points
 from reports.pages.design import page_designs, slugs
@@ -128,7 +131,7 @@ def test_the_table_and_the_data_of_the_plot_are_the_records(runs: Path) -> None:
     assert list(data["axes"]) == ["bops", "storage"]
     assert data["quantiles"] == [pytest.approx(12.7062047), pytest.approx(4.3026527)]
     assert "92.00 ± 2.00" in Page(page).text
-    assert "Not known for these runs: energy per image, cycles per image." in page
+    assert "Not known for these runs: energy per image, area of the processing element, cycles per image." in page
 
 
 def test_names_from_records_are_text_and_never_markup(tmp_path: Path) -> None:
@@ -216,7 +219,10 @@ def test_a_design_with_its_network_shows_codes_multipliers_and_checks(tiny_study
         row["value"] for row in saved["cost"] if row["quantity"] == "parameters" and row["part"] == "weights"
     )
     costs = data_of(pages["index.html"])["designs"][1]["costs"]
-    assert set(costs) == {"bops", "storage", "energy", "cycles"}
+    assert set(costs) == {"bops", "storage", "energy", "area", "cycles"}
+    area = find_gates(multiplier_for(make_format("post", 3), Uniform(3, signed=False)), "pe").measures["area"]
+    assert costs["area"] == area
+    assert page.text.count("NAND2 gates") == 2
     assert min(costs.values()) > 0
 
 

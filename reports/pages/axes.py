@@ -27,5 +27,8 @@ AXES: Mapping[str, CostAxis] = {
     "bops": CostAxis("bit operations per image", "BOPs", "", "MACs x weight bits x activation bits"),
     "storage": CostAxis("weight storage", "storage", "bit", "weight codes, without scales and biases"),
     "energy": CostAxis("energy per image", "energy", "pJ", f"arithmetic, buffers and DRAM; {ON_ARRAY}"),
+    "area": CostAxis(
+        "area of the processing element", "area", "µm²", "multiplier and accumulator of most products, gates of sky130"
+    ),
     "cycles": CostAxis("cycles per image", "cycles", "", f"longer of computation and transfers; {ON_ARRAY}"),
 }

@@ -11,7 +11,7 @@ from hwsim.multipliers import Multiplier
 from reports.pages.answer import points
 from reports.pages.axes import AXES
 from reports.pages.design import PageDesign, loss
-from reports.pages.networks import CodeHistogram, format_words
+from reports.pages.networks import CodeHistogram, format_words, gates_of
 from reports.pages.template import render
 from reports.records import Record
 from reports.tables import Table
@@ -95,6 +95,7 @@ def _multipliers(circuits: Mapping[tuple[str, ...], Multiplier]) -> list[dict[st
             "activation": format_words(circuit.activation),
             "product_bits": circuit.product_bits,
             "parts": circuit.parts(),
+            "gates": gates_of(circuit, "multiplier"),
         }
         for layers, circuit in circuits.items()
     ]

@@ -1,5 +1,6 @@
 """What only the integer network beside a record knows: its codes, its multipliers, and its cost on an array."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from hwsim.cost import accelerator
+from hwsim.cost.gates import GateRow, find_gates
+from hwsim.cost.technology import MissingConstantError
 from hwsim.formats import Format
 from hwsim.multipliers import Multiplier
-from hwsim.network import Network
 from hwsim.network_file import load_network
 from hwsim.nodes import Matmul
 from hwsim.workload import Workload
@@ -41,7 +43,8 @@ class NetworkFacts:
     Attributes:
         histograms: one per layer with weights, in the network's order.
         multipliers: the circuits, by the names of the layers that use them.
-        costs: energy in pJ and cycles of one image on the default array; what its technology does not price is missing.
+        costs: energy in pJ and cycles of one image on the default array, area in um2 of its most used processing
+            element; what no technology or table prices is missing.
         problem: why costs are missing; empty if they are not.
     """
 
@@ -62,8 +65,9 @@ def network_facts(record: Path) -> NetworkFacts | None:
         return None
     network = load_network(path)
     layers = [node for node in network.nodes if isinstance(node, Matmul)]
-    costs, problem = _costs(network)
-    return NetworkFacts(tuple(map(_histogram, layers)), _multipliers(layers), costs, problem)
+    workload = Workload.from_network(network)
+    costs, problem = _costs(workload)
+    return NetworkFacts(tuple(map(_histogram, layers)), _multipliers(layers), costs | _area(workload), problem)
 
 
 def format_words(fmt: Format) -> str:
@@ -71,12 +75,30 @@ def format_words(fmt: Format) -> str:
     return f"{fmt.bits}-bit {fmt.name}"
 
 
-def _costs(network: Network) -> tuple[dict[str, float], str]:
+def _costs(workload: Workload) -> tuple[dict[str, float], str]:
     try:
-        table = accelerator(Workload.from_network(network))
+        table = accelerator(workload)
     except ValueError as error:
         return {}, str(error)
     return {"energy": float(table.value("energy")), "cycles": float(table.value("total_cycles"))}, ""
+
+
+def _area(workload: Workload) -> dict[str, float]:
+    """Return the area in um2 of the processing element that computes most products, nothing if it is not known."""
+    products: Counter[Multiplier] = Counter()
+    for layer in workload.mac_layers:
+        if layer.multiplier is not None:
+            products[layer.multiplier] += layer.macs
+    row = gates_of(products.most_common(1)[0][0], "pe") if products else None
+    return {"area": row.measures["area"]} if row else {}
+
+
+def gates_of(multiplier: Multiplier, unit: str) -> GateRow | None:
+    """Return what synthesis measured of a multiplier or its processing element, None if the shipped table lacks it."""
+    try:
+        return find_gates(multiplier, unit)
+    except MissingConstantError:
+        return None
 
 
 def _histogram(layer: Matmul) -> CodeHistogram:
