@@ -42,6 +42,9 @@ STEPS = [
     (lambda x: functional.adaptive_avg_pool2d(x, 1), AvgPool, 4),
     (lambda x: torch.cat([x, functional.relu(x)], 1), Concat, 8),
     (lambda x: torch.cat((functional.relu6(x), x), dim=1), Concat, 8),
+    (lambda x: torch.cat(tensors=[x, x], dim=1), Concat, 8),
+    (lambda x: torch.add(x, other=x), Add, 4),
+    (lambda x: torch.add(input=x, other=x), Add, 4),
 ]
 
 
@@ -56,9 +59,60 @@ def test_a_function_becomes_the_node_of_its_module(step: Callable[[Tensor], Tens
     assert all(layer.codes_differing <= 0.02 * layer.codes for layer in check.layers)
 
 
+class Pooled(nn.Module):
+    """A network that makes vectors of images of one pixel by some step."""
+
+    def __init__(self, flat: Callable[[Tensor], Tensor], size: int = 1) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.flat, self.size = flat, size
+        self.first, self.last = nn.Conv2d(2, 4, 3), nn.Linear(4 * size * size, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, 3)."""
+        result: Tensor = self.last(self.flat(functional.adaptive_avg_pool2d(self.first(x), self.size)))
+        return result
+
+
+def unpacked(x: Tensor) -> Tensor:
+    """Make vectors as is done where all sizes are asked for."""
+    n, _, _, _ = x.shape
+    return x.view(n, -1)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize(
+    "flat",
+    [
+        lambda x: x.view(x.size(0), -1),
+        lambda x: x.reshape((x.shape[0], -1)),
+        lambda x: torch.reshape(x, (x.size()[0], -1)),
+        unpacked,
+        lambda x: x.squeeze(),
+        lambda x: x.squeeze(-1).squeeze(-1),
+        lambda x: torch.squeeze(torch.squeeze(x, 3), dim=2),
+        lambda x: x.squeeze((2, 3)),
+    ],
+)
+def test_vectors_are_made_as_flatten_makes_them(flat: Callable[[Tensor], Tensor], size: int) -> None:
+    float_model = Pooled(flat, size)
+    if size > 1 and flat(torch.ones(3, 4, 2, 2)).dim() > 2:
+        float_model.last = nn.Linear(2, 3)  # what torch takes then
+        with pytest.raises(ValueError, match=r"squeeze 'squeeze' must take images of one pixel, got \(2, 2\)"):
+            quantize(float_model, QuantizationConfig(), IMAGES)
+        return
+    model = quantize(float_model, QuantizationConfig(bits=8), IMAGES).eval()
+    network = export(model, (2, 6, 6))
+    assert sum(isinstance(node, Flatten) for node in network.nodes) == 1
+    assert check_export(model, network, IMAGES, torch.zeros(16, dtype=torch.int64)).agreeing == 16
+
+
 @pytest.mark.parametrize(
     ("step", "name"),
     [
+        (lambda x: x.view(x.size(1), -1), "size"),
+        (lambda x: x.view(x.size(0), 4, -1), "size"),
+        (lambda x: x.squeeze(1), "squeeze"),
         (lambda x: torch.cat([x, x], 2), "cat"),
         (lambda x: torch.add(x, x, alpha=2), "add"),
         (torch.sigmoid, "sigmoid"),

@@ -6,7 +6,7 @@ datapath, a sum of products stands for sum * s_a * s_w * u, so its rescaling is 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -43,7 +43,7 @@ from trainers.export_adapter import adapter_node, adaptive_quantize, adaptive_re
 from trainers.export_codes import encode_node, integer_format
 from trainers.export_config import DEFAULT_EXPORT, ExportConfig
 from trainers.folding import FloatArray, folded, to_numpy
-from trainers.functional_glue import as_module, is_concatenation, is_sum
+from trainers.functional_glue import Squeeze, as_module, concatenated, is_concatenation, is_sum
 from trainers.geometry import padding_of, pair
 from trainers.graph import trace
 from trainers.layers import QuantConv2d, QuantLayer, QuantLinear
@@ -86,24 +86,23 @@ class Program:
     def add(self, step: fx.Node, input_shape: tuple[int, ...]) -> None:
         """Append the nodes of one step."""
         if step.op == "placeholder":
-            self.tensors[step] = self.emit(Input(step.name, (), shape=input_shape))
+            self.tensors[step] = self.emit(Input(self._free(step.name), (), shape=input_shape))
         elif step.op == "output":
             self._check_output(step)
         else:
             self.tensors[step] = self._add_call(step)
 
     def _add_call(self, step: fx.Node) -> str:
+        name = self._free(step.name)
         if step.op == "call_module" or is_sum(step):
             inputs = tuple(self._tensor_of(step, source) for source in (*step.args, *step.kwargs.values()))
-            return self.emit(Add(step.name, inputs)) if is_sum(step) else self._add_module(step, inputs)
+            return self.emit(Add(name, inputs)) if is_sum(step) else self._add_module(step, inputs)
         if is_concatenation(step):
-            parts = step.args[0]
-            assert isinstance(parts, list | tuple)
-            return self.emit(Concat(step.name, tuple(self._tensor_of(step, part) for part in parts)))
+            return self.emit(Concat(name, tuple(self._tensor_of(step, part) for part in concatenated(step))))
         module, tensor = as_module(step), self._tensor_of(step, step.args[0])
         for place, part in enumerate(module if isinstance(module, nn.Sequential) else [module]):
             assert part is not None  # trace() refuses other steps
-            tensor = self._convert(f"{step.name}.{place}" if place else step.name, part, (tensor,))
+            tensor = self._convert(f"{name}.{place}" if place else name, part, (tensor,))
         return tensor
 
     def _check_output(self, step: fx.Node) -> None:
@@ -141,8 +140,12 @@ class Program:
 
     def _unused(self, name: str) -> str:
         """Return the name, numbered from 2 on where a module runs several times."""
-        names = (f"{name}#{call}" if call > 1 else name for call in count(1))
-        return next(candidate for candidate in names if candidate not in self.shapes)
+        return next(candidate for candidate in _numbered(name) if candidate not in self.shapes)
+
+    def _free(self, name: str) -> str:
+        """Return the name of a step that is no module's, numbered where a module or an earlier step has it."""
+        taken = self.modules.keys() | self.shapes.keys()
+        return next(candidate for candidate in _numbered(name) if candidate not in taken)
 
     def _is_folded(self, step: fx.Node) -> bool:
         source = step.all_input_nodes[0]
@@ -211,6 +214,13 @@ class Program:
         )
 
 
+def _numbered(name: str) -> Iterator[str]:
+    """Yield the name, then the name with #2, #3, ..."""
+    yield name
+    for call in count(2):
+        yield f"{name}#{call}"
+
+
 def layer_multiplier(name: str, layer: QuantLayer, config: ExportConfig) -> Multiplier:
     """Return the circuit that multiplies a layer's codes.
 
@@ -238,6 +248,13 @@ def _flatten(program: Program, name: str, module: nn.Flatten, inputs: tuple[str,
     if (module.start_dim, module.end_dim) != (1, -1):
         raise ValueError(f"flatten {name!r} must join dimensions 1 to -1, got {module.start_dim} to {module.end_dim}")
     return program.emit(Flatten(name, inputs))
+
+
+def _squeeze(program: Program, name: str, module: Squeeze, inputs: tuple[str, ...]) -> str:
+    size = program.shapes[inputs[0]][1:]
+    if size not in ((), (1, 1)):
+        raise ValueError(f"squeeze {name!r} must take images of one pixel, got {size}")
+    return program.emit(Flatten(name, inputs)) if size else inputs[0]
 
 
 def _skip(program: Program, name: str, module: nn.Module, inputs: tuple[str, ...]) -> str:
@@ -294,5 +311,6 @@ CONVERTERS: dict[type[nn.Module], Callable[..., str]] = {
     nn.MaxPool2d: _max_pool,
     nn.AvgPool2d: _average_pool,
     nn.AdaptiveAvgPool2d: _adaptive_pool,
+    Squeeze: _squeeze,
     ZeroPadShortcut: _zero_pad,
 }

@@ -102,12 +102,18 @@ def swap_layers(model: nn.Module, config: QuantizationConfig, signed: Collection
             raise ValueError(f"override {pattern!r} matches no layer; layers are {', '.join(names)}")
     quantized = copy.deepcopy(model)
     for name in names:
-        parent, _, child = name.rpartition(".")
-        source = quantized.get_submodule(name)
         with naming(f"layer {name!r}"):
             layer = config.for_layer(name, is_outer=name in (names[0], names[-1]))
-            setattr(quantized.get_submodule(parent), child, make_layer(source, layer, name in signed))
+            source = quantized.get_submodule(name)
+            _replace(quantized, source, make_layer(source, layer, name in signed))
     return quantized
+
+
+def _replace(model: nn.Module, module: nn.Module, by: nn.Module) -> None:
+    """Replace a module under every name that it is registered under."""
+    places = [name for name, found in model.named_modules(remove_duplicate=False) if found is module]
+    for parent, _, child in (name.rpartition(".") for name in places):
+        setattr(model.get_submodule(parent), child, by)
 
 
 def make_layer(source: nn.Module, config: QuantizationConfig, signed: bool) -> QuantLayer:

@@ -6,7 +6,7 @@ what follows the last, such as pooling and the classifier, belongs to the last.
 
 from collections.abc import Sequence
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from hwsim.errors import unknown_name
 from trainers.graph import trace
@@ -26,15 +26,37 @@ def stage_names(model: nn.Module, names: Sequence[str] = ()) -> tuple[str, ...]:
     return chosen
 
 
-def cut(model: nn.Module, names: Sequence[str]) -> list[fx.GraphModule]:
+class Stage(nn.Module):
+    """A stage whose steps depend on `self.training` of the network, as functional dropout does: it follows its mode."""
+
+    def __init__(self, model: nn.Module, training: nn.Module, evaluation: nn.Module) -> None:
+        super().__init__()
+        self.model = (model,)  # in a tuple it is no submodule
+        self.modes = nn.ModuleList([evaluation, training])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what the stage makes of the tensor that enters it."""
+        result: Tensor = self.modes[self.model[0].training](x)
+        return result
+
+
+def cut(model: nn.Module, names: Sequence[str]) -> list[nn.Module]:
     """Return the network's stages in order, each a function of the one before; they share the network's modules.
 
     Raises:
-        ValueError: the network cannot be traced, a name is not that of a module that runs, the names are not in the
-            order in which they run, or more than one tensor crosses a cut, as where it runs through a residual
-            connection.
+        ValueError: the network cannot be traced or returns more than a tensor, a name is not that of a module that
+            runs, the names are not in the order in which they run, or more than one tensor crosses a cut, as where it
+            runs through a residual connection.
     """
-    nodes = list(trace(model).nodes)
+    training, evaluation = (_cut(model, list(trace(model, mode).nodes), names) for mode in (True, False))
+    return [
+        one if one.code == other.code else Stage(model, one, other)
+        for one, other in zip(training, evaluation, strict=True)
+    ]
+
+
+def _cut(model: nn.Module, nodes: Sequence[fx.Node], names: Sequence[str]) -> list[fx.GraphModule]:
+    """Return the stages of a graph."""
     ends = [_end(nodes, name) for name in names]
     for i in range(1, len(ends)):
         if ends[i] <= ends[i - 1]:
@@ -43,7 +65,10 @@ def cut(model: nn.Module, names: Sequence[str]) -> list[fx.GraphModule]:
     first, last = 0, len(nodes) - 1
     bounds = [first, *ends[:-1], last - 1]
     crossing = [nodes[0], *(_crossing(nodes, end, name) for end, name in zip(ends[:-1], names, strict=False))]
-    exits = [*crossing[1:], nodes[last].args[0]]
+    result = nodes[last].args[0]
+    if not isinstance(result, fx.Node):
+        raise ValueError(f"a network that is cut must return one tensor, got {result}")
+    exits = [*crossing[1:], result]
     return [
         _stage(model, nodes[start + 1 : end + 1], entry, leaving)
         for start, end, entry, leaving in zip(bounds, bounds[1:], crossing, exits, strict=False)
