@@ -1,10 +1,20 @@
 """Real data and checkpoints for the tests that want them."""
 
 import runpy
+import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture
+def heeds_interrupts() -> Iterator[None]:
+    """Let started processes be interrupted, also when a shell runs the tests in the background and so ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -70,6 +70,7 @@ def test_closed_pipe_ends_the_command_quietly() -> None:
     assert (result.returncode, result.stderr) == (0, b"")
 
 
+@pytest.mark.usefixtures("heeds_interrupts")
 def test_interrupt_ends_the_demo_and_its_processes(tmp_path: Path) -> None:
     """Ctrl-C goes to the whole group of processes; it comes while two designs are trained."""
     process = start("demo", "--seeds", 2, "--out", tmp_path, start_new_session=True)

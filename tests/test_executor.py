@@ -219,6 +219,7 @@ def test_damaged_jobs_and_other_versions_fail_by_name(tmp_path: Path) -> None:
     assert "the job is of hwsim 0.0.1, this worker is" in errors[1]
 
 
+@pytest.mark.usefixtures("heeds_interrupts")
 def test_an_interrupt_leaves_nothing_running(tmp_path: Path) -> None:
     """A process that is interrupted while its workers work ends, and they with it."""
     script = (
