@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture
 def heeds_interrupts() -> Iterator[None]:
-    """Let started processes be interrupted, also when a shell runs the tests in the background and so ignores SIGINT."""
+    """Let started processes be interrupted, also where the tests run in a background that ignores SIGINT."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
