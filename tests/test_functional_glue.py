@@ -112,6 +112,7 @@ def test_vectors_are_made_as_flatten_makes_them(flat: Callable[[Tensor], Tensor]
     [
         (lambda x: x.view(x.size(1), -1), "size"),
         (lambda x: x.view(x.size(0), 4, -1), "size"),
+        (lambda x: x.view(x.size(0), 144), "size"),
         (lambda x: x.squeeze(1), "squeeze"),
         (lambda x: torch.cat([x, x], 2), "cat"),
         (lambda x: torch.add(x, x, alpha=2), "add"),
