@@ -63,7 +63,7 @@ def test_catalogue(arguments: str, message: str) -> None:
         ("--weight-option alpha", "--weight-option takes NAME=VALUE with different names, got 'alpha'"),
         ("--weight-option a=1 --weight-option a=2", "takes NAME=VALUE with different names, got 'a=2'"),
         ("--weights apot --weight-option alfa=1", "apot has no option 'alfa'; it has alpha"),
-        ("--weights apot --weight-option alpha=-1", "alpha must be positive, got -1"),
+        ("--weights apot --weight-option alpha=-1", "alpha must be positive and finite for apot, got -1"),
         ("--activations faq --activation-option percentile=101", "percentile must be over 0 and at most 100"),
         ("--epochs 0", "epochs must be at least 1, got 0"),
         ("--batch-size 0", "batch_size must be at least 1, got 0"),
