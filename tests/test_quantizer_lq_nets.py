@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from trainers.quantizers import lq_nets, make_quantizer
-from trainers.quantizers.lq_nets import LqNetsQuantizer
+from trainers.quantizers.half_steps import half_steps, representatives
+from trainers.quantizers.lq_nets import LqNetsQuantizer, search
 
 
 def build(role: str = "weights", bits: int = 3, basis: list[float] | None = None, **options: Any) -> LqNetsQuantizer:
@@ -159,7 +160,21 @@ def test_state_saves_and_loads() -> None:
 def test_bad_requests_are_refused() -> None:
     with pytest.raises(ValueError, match=r"bits must be in 2\.\.8 for lq_nets, got 1"):
         build(bits=1)
-    with pytest.raises(ValueError, match=r"basis_bits must be in 2\.\.16, got 17"):
+    with pytest.raises(ValueError, match=r"basis_bits must be an integer in 2\.\.16 for lq_nets, got 17"):
         build(basis_bits=17)
     with pytest.raises(ValueError, match="signed weights and unsigned activations, signed activations were asked for"):
         make_quantizer("lq_nets", "activations", 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("levels", [(0, 1, 2, 3), (0, 0, 5, 5), (0, 2, 5, 7), (0, 3, 6, 7)])
+def test_table_of_half_steps_is_the_search(levels: tuple[int, ...], dtype: torch.dtype) -> None:
+    """All halves and quarters, the floats next to them, what lies beyond the ends, and infinity."""
+    table = torch.tensor(levels, dtype=dtype)
+    quarters = torch.arange(-12, 44, dtype=dtype) / 4
+    beside = [torch.nextafter(quarters, torch.tensor(end, dtype=dtype)) for end in (-math.inf, math.inf)]
+    ratio = torch.cat([quarters, *beside, torch.tensor([math.inf, -math.inf, -0.0], dtype=dtype)])
+    places = search(representatives(8, table), table)[half_steps(2 * ratio, 8)]
+    assert torch.equal(places, search(ratio, table))
+    assert half_steps(torch.tensor([math.nan]), 8).tolist() == [0]
+    assert 0 not in half_steps(2 * ratio, 8)

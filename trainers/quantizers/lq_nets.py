@@ -29,12 +29,14 @@ from torch.autograd import Function
 from hwsim.errors import check_integer
 from hwsim.formats import Codebook, Format
 from trainers.quantizers.base import Quantizer, check_bits, keep_nan, positive
+from trainers.quantizers.half_steps import half_steps, representatives
 from trainers.shard import batch_sum, shard_of
 
 KEPT = 0.9  #: Share of the old basis in the moving average.
 DIAGONAL = 1e-4
 START_ROUNDS = 20
 SEEN = 2**17  #: Activations that a step fits its basis to.
+MOST_STEPS = 2**14  #: The largest level up to which activations find theirs by a table rather than by a search.
 START_SIZE = 2 * 0.6745  #: Largest level at the start in units of the root mean square, as in the authors' code.
 
 
@@ -58,6 +60,7 @@ class LqNetsQuantizer(Quantizer):
         check_integer("basis_bits", basis_bits, 2, 16, " for lq_nets")
         super().__init__(role, bits, signed=signed, channels=channels)
         self.highest = 2.0**basis_bits - 1
+        self.top = int(self.highest) * bits  # no level is above it
         encodings = (torch.arange(2**bits)[:, None] >> torch.arange(bits)) % 2  # [2^b, b]
         self.register_buffer("bit_table", (2 * encodings - 1 if signed else encodings).float(), persistent=False)
         self.register_buffer("basis", 2.0 ** torch.arange(1 - bits, 1))  # [b], the largest is 1
@@ -83,13 +86,21 @@ class LqNetsQuantizer(Quantizer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the nearest levels times the scale; in training, improve the basis after that."""
-        places, encodings = self._nearest(x.detach())
-        levels = self._levels()[0]
+        levels, encodings = self._levels()
         top = None if self.signed else levels[-1] * self.scale
-        out: Tensor = TakeLevel.apply(x, places, levels, self.scale_for(x), top)  # type: ignore[no-untyped-call]
+        if self.signed or self.top > MOST_STEPS:
+            table, places = None, self._nearest(x.detach())[0]
+            values, scale = levels, self.scale_for(x)
+        else:
+            table = search(representatives(self.top, levels), levels)
+            places = half_steps(x.detach() / (self.scale / 2), self.top)
+            values, scale = (levels * self.scale).index_select(0, table), None
+            values[0] = torch.nan
+        out: Tensor = TakeLevel.apply(x, places, values, scale, top)  # type: ignore[no-untyped-call]
         if self.training:
             seen = len(x) if self.signed else self._seen(x)
-            self.improve(x.detach()[:seen], places[:seen], encodings, KEPT)
+            chosen = places[:seen] if table is None else table[places[:seen]]
+            self.improve(x.detach()[:seen], chosen, encodings, KEPT)
         return out
 
     @torch.no_grad()
@@ -133,27 +144,34 @@ class LqNetsQuantizer(Quantizer):
     def _nearest(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the place of the nearest level, int32, and the encodings of all places; ties as in the format."""
         levels, encodings = self._levels()
-        middle = (levels[1:] + levels[:-1]) / 2
-        place = (levels[1:] > levels[:-1]).cumsum(0)  # among the different levels
-        thresholds = torch.where(place % 2 == 0, middle, torch.nextafter(middle, middle + 1))
-        ratio = (x / self.scale_for(x)).contiguous()
-        return torch.bucketize(ratio.contiguous(), thresholds, right=True, out_int32=True), encodings
+        return search(x / self.scale_for(x), levels), encodings
+
+
+def search(ratio: Tensor, levels: Tensor) -> Tensor:
+    """Return the place of the nearest of ascending levels, int32, in the shape of `ratio`; ties as in the format."""
+    middle = (levels[1:] + levels[:-1]) / 2
+    place = (levels[1:] > levels[:-1]).cumsum(0)  # among the different levels
+    thresholds = torch.where(place % 2 == 0, middle, torch.nextafter(middle, middle + 1))
+    return torch.bucketize(ratio.contiguous(), thresholds, right=True, out_int32=True)
 
 
 class TakeLevel(Function):
     """Levels at given places, with the gradient of the values they stand for."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, places: Tensor, levels: Tensor, scale: Tensor, top: Tensor | None) -> Tensor:
-        """Return the levels times the scale; no gradient passes above `top`, if there is one."""
+    def forward(
+        ctx: Any, x: Tensor, places: Tensor, values: Tensor, scale: Tensor | None, top: Tensor | None
+    ) -> Tensor:
+        """Return the values, times the scale if they are levels; no gradient passes above `top`, if there is one."""
         ctx.save_for_backward(None if top is None else x, top)
-        return keep_nan(levels[places].mul_(scale), x)
+        out = values.index_select(0, places.flatten()).view(places.shape)
+        return out if scale is None else keep_nan(out.mul_(scale), x)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradient of `x`."""
         x, top = ctx.saved_tensors
-        return grads[0] if top is None else grads[0] * (x <= top), None, None, None, None
+        return grads[0] if top is None else torch.where(x <= top, grads[0], 0.0), None, None, None, None
 
 
 def fitted_gain(levels: Tensor, counts: Tensor, sums: Tensor, gain: Tensor) -> Tensor:
