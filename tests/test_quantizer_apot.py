@@ -154,7 +154,7 @@ def test_bad_requests_are_refused() -> None:
         build(bits=9)
     with pytest.raises(ValueError, match="signed weights and unsigned activations, unsigned weights were asked for"):
         make_quantizer("apot", "weights", 4, signed=False)
-    with pytest.raises(ValueError, match="alpha must be positive, got 0"):
+    with pytest.raises(ValueError, match="alpha must be positive and finite for apot, got 0"):
         build(alpha=0)
     with pytest.raises(ValueError, match="cannot quantize NaN"):
         build().codes(torch.tensor([math.nan]))

@@ -58,7 +58,7 @@ def test_alpha_decays_with_the_weights() -> None:
 
 
 def test_bad_requests_name_rule_and_value() -> None:
-    with pytest.raises(ValueError, match=r"alpha must be positive for pact, got -1\.0"):
+    with pytest.raises(ValueError, match=r"alpha must be positive and finite for pact, got -1\.0"):
         make_quantizer("pact", "activations", 4, alpha=-1.0)
     with pytest.raises(ValueError, match="pact does not quantize weights"):
         make_quantizer("pact", "weights", 4)
