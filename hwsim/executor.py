@@ -7,6 +7,7 @@ messages if it has one; a result is a JSON value: any executor can carry them.
 import os
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -14,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
 from typing import Any, Protocol
 
 from hwsim.errors import check_integer
@@ -113,7 +114,7 @@ def error_text(error: Exception) -> str:
 
 @contextmanager
 def worker_pool(workers: int, threads: int | None = None) -> Iterator[ProcessPoolExecutor]:
-    """Yield a pool of processes that end with what they are doing, or at once if this process is interrupted.
+    """Yield a pool of processes that end with what they are doing, or at once if this process is interrupted or ends.
 
     threads: of each process's arithmetic; None: as many as the libraries choose.
 
@@ -138,8 +139,17 @@ def worker_pool(workers: int, threads: int | None = None) -> Iterator[ProcessPoo
 
 def _start_process(threads: int | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits for the results ends this one
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if threads is not None:
         limit_threads(threads)
+
+
+def _end_with_parent() -> None:
+    """Wait for the process that started this one, and end with it however it ends: a signal leaves it no time to."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def limit_threads(threads: int) -> None:

@@ -16,7 +16,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     The folder is created if it is missing. On an error the temporary file is removed and `path` keeps its old content.
 
     Raises:
-        OSError: the folder cannot be created or written.
+        OSError: the folder cannot be created or written, or the disk is full; the message names the file.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -28,8 +28,17 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         _flush_to_disk(temporary)
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise cannot_write(target, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, reason: Exception) -> OSError:
+    """Return the error for a file that could not be replaced, as on a full disk."""
+    return OSError(f"{path} cannot be written, what it held before is kept; mend this and start again: {reason}")
 
 
 def read_json(path: Path) -> dict[str, Any]:

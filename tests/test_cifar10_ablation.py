@@ -119,7 +119,7 @@ def test_seeds_come_last_so_that_a_table_is_soon_complete(ablation: Any) -> None
         (["--methods", "lsq,asp"], "unknown method 'asp'; did you mean 'asq'"),
         (["--bits", "4,9"], "bits must be an integer in 1..8, got 9"),
         (["--bits", "four"], "--bits must be whole numbers separated by commas, got 'four'"),
-        (["--seeds", "-1"], "seed must be a number that is not negative, got -1"),
+        (["--seeds", "-1"], "seed must be a finite number that is not negative, got -1"),
         (["--device", "gpu"], "device must be cpu, cuda or cuda:N, got 'gpu'"),
         (["--epochs", "0"], "epochs must be at least 1, got 0"),
         (["--data-dir", "nowhere"], "CIFAR-10's file data_batch_1 is missing: looked for nowhere"),

@@ -53,6 +53,16 @@ def test_what_does_not_fit_is_named(weights: Path, options: tuple[str, ...], mes
     assert message in error("evaluate", weights, *options)
 
 
+def test_options_of_the_network_are_taken(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    path = tmp_path / f"wide{SAFETENSORS}"
+    save_file(make_model("digits_resnet", classes=12).state_dict(), path)
+    assert "--model-option classes=12" in error("evaluate", path)
+    (row,) = rows("evaluate", path, "--model-option", "classes=12")
+    assert row["images"] == 451
+
+
 def test_missing_and_foreign_weights_are_named(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 

@@ -19,11 +19,13 @@ from PIL import Image
 
 from hwsim.cli.images import Source
 from trainers.config import TrainConfig
-from trainers.data.decode import Request, decode, middle, random_box
+from trainers.data.decode import Request, decode, decode_batch, middle, random_box
 from trainers.data.folder_images import FolderImages
 from trainers.data.image_folder import ImageFolder, load_image_folder
 from trainers.evaluate import evaluation_batches
 from trainers.importance import learn_importance
+from trainers.loop import calibration_batch
+from trainers.processes import own_shard
 from trainers.quantizers_only import in_memory, training_data
 
 SIZE = 32
@@ -125,6 +127,38 @@ def test_other_colour_modes_become_rgb(mode: str, tmp_path: Path) -> None:
     assert mode not in ("L", "1") or np.array_equal(pixels[..., 0], pixels[..., 1])
 
 
+@pytest.mark.parametrize("mode", ["I;16", "I"])
+def test_16_bit_grey_is_scaled(mode: str, tmp_path: Path) -> None:
+    deep = np.linspace(0, 65535, 64).astype(np.uint16)[None].repeat(64, 0)
+    suffix = {"I;16": "PNG", "I": "TIFF"}[mode]
+    Image.fromarray(deep if mode == "I;16" else deep.astype(np.int32)).save(tmp_path / "deep.png", suffix)
+    Image.fromarray(np.rint(deep / 257).astype(np.uint8)).save(tmp_path / "grey.png")
+    with Image.open(tmp_path / "deep.png") as image:
+        assert image.mode == mode
+    scaled, expected = (decode(Request(tmp_path / name, 0), 16) for name in ("deep.png", "grey.png"))
+    np.testing.assert_array_equal(scaled, expected)
+
+
+@pytest.mark.parametrize(("value", "kind"), [(0.5, np.float32), (65536, np.int32), (-1, np.int32)])
+def test_grey_of_an_unknown_range_does_not_decode(value: float, kind: type, tmp_path: Path) -> None:
+    Image.fromarray(np.full((8, 8), value, kind)).save(tmp_path / "grey.png", "TIFF")
+    with pytest.raises(
+        ValueError, match=r"grey\.png does not decode: grey of mode [IF] must be integers in 0\.\.65535"
+    ):
+        decode_batch([Request(tmp_path / "grey.png", 0)], 8, skip_broken=False)
+
+
+def test_a_batch_of_broken_images_is_refused(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no image of a training batch, .*decodes"):
+        own_shard(torch.empty(0))
+    shutil.copytree(images, tmp_path / "copy")
+    for path in (tmp_path / "copy" / "train").glob("*/*.JPEG"):
+        path.write_bytes(b"no image")
+    folder = load_image_folder(tmp_path / "copy", SIZE, 0, skip_broken=True)
+    with pytest.raises(ValueError, match="none of the 6 training images that the scales start from decodes"):
+        calibration_batch(TrainConfig(), folder)
+
+
 @pytest.mark.parametrize("damage", ["truncated", "empty", "text"])
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_image_that_does_not_decode_is_named_or_skipped(
@@ -159,6 +193,24 @@ def test_folders_that_are_not_whole_are_refused(images: Path, tmp_path: Path) ->
     shutil.rmtree(tmp_path / "copy" / "val")
     with pytest.raises(FileNotFoundError, match="val is missing"):
         load_image_folder(tmp_path / "copy")
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_parts_without_images_are_refused(part: str, images: Path, tmp_path: Path) -> None:
+    shutil.copytree(images, tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy" / part)
+    (tmp_path / "copy" / part).mkdir()
+    if part == "train":
+        shutil.rmtree(tmp_path / "copy" / "val")
+        (tmp_path / "copy" / "val").mkdir()
+    with pytest.raises(ValueError, match=rf"copy/{part} has no images"):
+        load_image_folder(tmp_path / "copy")
+
+
+def test_a_folder_with_the_name_of_an_image_is_none(images: Path, tmp_path: Path) -> None:
+    shutil.copytree(images, tmp_path / "copy")
+    (tmp_path / "copy" / "train" / "cat" / "x.jpg").mkdir()
+    assert load_image_folder(tmp_path / "copy").sha256 == load_image_folder(images).sha256
 
 
 def test_the_hash_sees_names_and_sizes(images: Path, tmp_path: Path) -> None:

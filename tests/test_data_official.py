@@ -199,6 +199,7 @@ def test_mnist_reads_packed_and_unpacked_files(packed: bool, tmp_path: Path) -> 
     assert all(name.endswith(".gz") is packed for name in layout.checksums)
     dataset = load_official(replace(mnist.MNIST, layouts=(layout,)), tmp_path)
     assert dataset.train_images.shape == (6, 1, 2, 3)
+    assert dataset.train_images.flags.writeable  # torch warns of arrays that are not
     assert dataset.train_images.ravel().tolist() == list(range(36))
     assert dataset.test_images.ravel().tolist() == list(range(24))
     assert dataset.train_labels.tolist() == list(range(6))

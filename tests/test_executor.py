@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -220,8 +221,16 @@ def test_damaged_jobs_and_other_versions_fail_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("heeds_interrupts")
-def test_an_interrupt_leaves_nothing_running(tmp_path: Path) -> None:
-    """A process that is interrupted while its workers work ends, and they with it."""
+@pytest.mark.parametrize(
+    "how",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
+    ],
+)
+def test_a_signal_leaves_nothing_running(how: signal.Signals, tmp_path: Path) -> None:
+    """A process that is interrupted or killed while its workers work ends, and they with it."""
     script = (
         "import os, sys, time\nfrom test_executor import forever\nfrom hwsim.executor import Processes\n"
         "if __name__ == '__main__':\n    list(Processes(2).map(forever, [{'folder': sys.argv[1]}] * 4))\n"
@@ -232,7 +241,7 @@ def test_an_interrupt_leaves_nothing_running(tmp_path: Path) -> None:
         [sys.executable, tmp_path / "script.py", tmp_path], env=environment, stderr=subprocess.DEVNULL
     )
     wait_for(lambda: len(list(tmp_path.glob("pid*"))) == 2)
-    process.send_signal(2)
+    process.send_signal(how)
     assert process.wait(20) != 0
     wait_for(lambda: not any(Path(f"/proc/{path.name[3:]}").exists() for path in tmp_path.glob("pid*")))
 

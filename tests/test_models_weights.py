@@ -58,10 +58,15 @@ def test_every_usual_naming_loads(rename: Callable[[str], str], counters: bool) 
     ("name", "options", "likely"),
     [
         ("resnet32", {}, "they are those of resnet32"),
-        ("resnet20", {"shortcut": "B"}, "they are those of resnet20 with shortcut='B'"),
-        ("resnet20", {"classes": 100}, "they are those of resnet20 with classes=100"),
-        ("resnet20", {"channels": 1, "classes": 47}, "they are those of resnet20 with channels=1, classes=47"),
-        ("resnet18", {"classes": 5}, "they are those of resnet18 with classes=5"),
+        ("resnet20", {"shortcut": "B"}, "they are those of resnet20 with shortcut='B' (--model-option shortcut=B)"),
+        ("resnet20", {"classes": 100}, "they are those of resnet20 with classes=100 (--model-option classes=100)"),
+        (
+            "resnet20",
+            {"channels": 1, "classes": 47},
+            "they are those of resnet20 with channels=1, classes=47 "
+            "(--model-option channels=1 --model-option classes=47)",
+        ),
+        ("resnet18", {"classes": 5}, "they are those of resnet18 with classes=5 (--model-option classes=5)"),
         ("mobilenetv2", {}, "they are those of mobilenetv2"),
         ("digits_resnet", {"widths": [3, 5, 7]}, "no network of ours has such names and shapes"),
     ],
@@ -174,8 +179,23 @@ def test_files_without_a_state_dict_are_refused(content: object, rule: str, tmp_
 def test_other_kinds_of_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"weights are read from files named \.safetensors, \.pt, .*, got .*\.npz"):
         read_weights(tmp_path / "weights.npz")
-    with pytest.raises(FileNotFoundError, match=r"no file .*weights\.pt"):
-        read_weights(tmp_path / "weights.pt")
+    for name in ("weights.pt", "weights.safetensors"):
+        with pytest.raises(FileNotFoundError, match=f"no file .*{name}"):
+            read_weights(tmp_path / name)
+    (tmp_path / "weights.pth").touch()
+    with pytest.raises(ValueError, match=r"weights\.pth is not a readable file of weights: it is empty"):
+        read_weights(tmp_path / "weights.pth")
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_that_are_not_finite_are_named(value: float, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"weights{suffix}"
+    state = make_model("digits_resnet").state_dict()
+    state["bn1.weight"][1] = value
+    (save_file if suffix == ".safetensors" else torch.save)(state, path)
+    with pytest.raises(ValueError, match=r"cannot be started from: bn1\.weight holds NaN or infinity"):
+        read_weights(path)
 
 
 def test_the_command_names_the_network_that_a_file_fits(tmp_path: Path) -> None:

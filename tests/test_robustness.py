@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from trainers.data import Data
 from trainers.evaluate import evaluation_batches
 from trainers.promises import ExportCheck
 from trainers.record import finish
-from trainers.run_folder import CHECKPOINT, LOCK, RECORD
+from trainers.run_folder import CHECKPOINT, LOCK, RECORD, locked
 
 SHORT = TrainConfig(study="test", epochs=3, batch_size=256)
 QUANTIZED = replace(SHORT, weights="uniform", epochs=1)
@@ -54,8 +55,10 @@ def trains_to_the_end_after_a_full_disk(folder: Path, fill: Callable[[], None], 
         kept.append((folder / CHECKPOINT).read_bytes())
         fill()
 
-    with pytest.raises(OSError, match=r"checkpoint\.safetensors cannot be written, what it held before is kept: .*full"
-                       r"|No space left"):  # fmt: skip
+    message = (
+        r"checkpoint\.safetensors cannot be written, what it held before is kept; .*start again: .*(full|No space)"
+    )
+    with pytest.raises(OSError, match=message):
         loop.train(SHORT, folder, After(act))
     assert (folder / CHECKPOINT).read_bytes() == kept[0]
     assert {path.name for path in folder.iterdir()} == {LOCK, CHECKPOINT, "config.json"}
@@ -85,13 +88,45 @@ def test_full_disk_keeps_the_last_checkpoint(tmp_path: Path) -> None:
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_error_of_the_disk_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(handle: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def disk_is_full(handle: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+
+def test_error_of_the_disk_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trains_to_the_end_after_a_full_disk(
-        tmp_path / "run", lambda: monkeypatch.setattr(os, "fsync", fails), monkeypatch.undo
+        tmp_path / "run", lambda: monkeypatch.setattr(os, "fsync", disk_is_full), monkeypatch.undo
     )
+
+
+def test_full_disk_names_the_record_and_the_next_start_writes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = loop.train(SHORT, tmp_path)
+    monkeypatch.setattr(os, "fsync", disk_is_full)
+    with pytest.raises(OSError, match=r"record\.json cannot be written, .* start again: .*No space left"):
+        finish(run)
+    monkeypatch.undo()
+    record = study.run_design(SHORT, tmp_path)
+    assert record["counts"] == run.record["counts"]
+
+
+def test_a_run_that_cannot_write_anything_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", disk_is_full)
+    with pytest.raises(OSError, match=r"run/config\.json cannot be written"):
+        loop.train(SHORT, tmp_path / "run")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_lock_on_a_removed_folder_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_dir, flock = tmp_path / "run", fcntl.flock
+
+    def late(file: Any, operation: int) -> None:
+        shutil.rmtree(run_dir)
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(ValueError, match="was removed by a run that failed as this one began"), locked(run_dir):
+        pass
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +169,22 @@ def test_folder_is_held_from_training_to_the_record(tmp_path: Path) -> None:
     record = study.run_design(QUANTIZED, tmp_path, on_check=enter)
     assert seen == [True]
     assert read_json(tmp_path / RECORD) == record
+
+
+def test_integers_are_counted_over_all_test_images(
+    trained: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where broken test images are left out: the trained network's accuracy counts them, too."""
+    shutil.copytree(trained["quantized"], tmp_path / "run")
+
+    def some(dataset: Data, *, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        return islice(evaluation_batches(dataset, size=size), 1)
+
+    monkeypatch.setattr(study, "evaluation_batches", some)
+    record = study.complete(loop.train(QUANTIZED, tmp_path / "run"))
+    counts, accuracy = record["counts"], record["accuracy"]
+    assert accuracy["integer"] == counts["integer_correct"] / 451
+    assert accuracy["agreement"] == counts["agree"] / 256
 
 
 def test_export_is_checked_in_small_batches_of_large_images(

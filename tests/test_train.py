@@ -276,6 +276,10 @@ def test_checkpoint_of_other_versions_is_refused(tmp_path: Path) -> None:
     write_tensors(path, tensors, {HEADER: json.dumps(position)})
     with pytest.raises(ValueError, match=r"was written with torch 1\.0, this is"):
         run(SHORT, tmp_path)
+    del position["versions"]
+    write_tensors(path, tensors, {HEADER: json.dumps(position)})
+    with pytest.raises(ValueError, match="was written with python of unknown version, this is"):
+        run(SHORT, tmp_path)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match="is not a readable safetensors file"):
         run(SHORT, tmp_path)

@@ -22,6 +22,7 @@ CONFIGS = {
     "same outer bits": replace(DIGITS, first_last_bits=None, study="it's a $tudy"),
     "options": replace(DIGITS, activations="asq", activation_options={"dequantize": "step"}),
     "hardware": replace(DIGITS, accumulator_bits=14, overflow="wrap"),
+    "network": replace(DIGITS, model_options={"widths": [3, 5, 7]}),
     "bwrf": replace(DIGITS, bwrf=BwrfConfig(temperature=2.0)),
     "schedule": replace(DIGITS, schedule="step", milestones=(5, 10), nesterov=True, warmup_epochs=2, momentum=0.8),
 }

@@ -80,7 +80,7 @@ class Checkpoints:
         if HEADER not in metadata:
             raise ValueError(f"{self.path} is no checkpoint: it has no {HEADER} in its header")
         position = json.loads(metadata[HEADER])
-        _check_versions(self.path, position.pop("versions"))
+        _check_versions(self.path, position.pop("versions", {}))
         _check_network(self.path, state.model, tensors)
         for name, value in position.items():
             setattr(state, name, value)
@@ -133,8 +133,9 @@ def _check_network(path: Path, model: nn.Module, tensors: dict[str, Tensor]) -> 
 
 def _check_versions(path: Path, there: dict[str, str]) -> None:
     for name, version in versions().items():
-        if there.get(name) != version:
+        found = there.get(name, "of unknown version")
+        if found != version:
             raise ValueError(
-                f"{path} was written with {name} {there.get(name)}, this is {version}: a run must end with "
+                f"{path} was written with {name} {found}, this is {version}: a run must end with "
                 "the versions it began with; go back to them, or remove the folder to start over"
             )

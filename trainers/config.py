@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -84,12 +85,7 @@ class TrainConfig:
     checkpoint_seconds: float = 30.0  #: A long epoch is saved this often.
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "calibration_images", "threads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("lr", "momentum", "weight_decay", "seed", "checkpoint_seconds"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must be a number that is not negative, got {getattr(self, name)}")
+        self._check_numbers()
         for kind, known in (("schedule", SCHEDULES), ("augment", AUGMENTATIONS)):
             if getattr(self, kind) not in known:
                 raise unknown_name(kind, getattr(self, kind), known)
@@ -103,6 +99,16 @@ class TrainConfig:
         self._check_bwrf()
         self._check_progressive()
         self._check_quantizers_only()
+
+    def _check_numbers(self) -> None:
+        for name in ("epochs", "batch_size", "calibration_images", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("lr", "weight_decay", "seed", "checkpoint_seconds"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be a finite number that is not negative, got {getattr(self, name)}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must be at least 0 and below 1, got {self.momentum}")
 
     def _check_recipe(self) -> None:
         object.__setattr__(self, "milestones", tuple(self.milestones))  # a list, where it comes from JSON

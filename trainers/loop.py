@@ -202,9 +202,15 @@ def float_network(config: TrainConfig, init: Path | None) -> nn.Module:
 
 
 def calibration_batch(config: TrainConfig, dataset: Data) -> Tensor:
-    """Return the training images that the scales start from, as network inputs."""
+    """Return the training images that the scales start from, as network inputs.
+
+    Raises:
+        ValueError: none of them decodes.
+    """
     order = epoch_order(config.seed, 0, len(dataset.train_labels))[: config.calibration_images]
     images, _ = next(dataset.train_batches([order.numpy()], config.seed, 0))
+    if not len(images):
+        raise ValueError(f"none of the {len(order)} training images that the scales start from decodes")
     return as_inputs(torch.from_numpy(images), dataset)
 
 

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from hwsim.files import atomic_write
+from hwsim.files import atomic_write, cannot_write
 from trainers.config import TrainConfig
 from trainers.models import make_model
 from trainers.models.weights import load_weights
@@ -27,8 +27,8 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str]
     try:
         with atomic_write(path) as temporary:
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, header)
-    except (SafetensorError, OSError) as error:
-        raise OSError(f"{path} cannot be written, what it held before is kept: {error}") from error
+    except SafetensorError as error:
+        raise cannot_write(path, error) from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -125,16 +125,27 @@ def own_shard(labels: Tensor) -> Shard:
     """Return which part of its batch a process's part is, given the labels that all of them read.
 
     Raises:
-        ValueError: this process has none.
+        ValueError: a process has none.
     """
     if count() == 1:
+        check_images(len(labels))
         return Shard(0, len(labels), len(labels))
     counts = torch.zeros(count(), dtype=torch.int64)
     counts[place()] = len(labels)
     distributed.all_reduce(counts)
-    if 0 in counts:
-        raise ValueError("none of the images of a process's part of a batch decodes: use larger batches")
+    check_images(int(counts.min()))
     return Shard(int(counts[: place()].sum()), len(labels), int(counts.sum()))
+
+
+def check_images(images: int) -> None:
+    """Check that some images of a batch, or of every process's part of it, decoded.
+
+    Raises:
+        ValueError: none did.
+    """
+    if not images:
+        raise ValueError("no image of a training batch, or of a process's part of one, decodes: mend the images, "
+                         "or use larger batches")  # fmt: skip
 
 
 def total(value: Tensor) -> Tensor:

@@ -3,6 +3,8 @@
 import fcntl
 import hashlib
 import json
+import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -34,7 +36,8 @@ _held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())  #:
 def locked(run_dir: Path) -> Iterator[None]:
     """Hold the folder, created if missing, for this thread; the operating system frees it however the process ends.
 
-    Inside such a block the folder can be taken again. Of processes that train together the first holds it for all.
+    Inside such a block the folder can be taken again. Of processes that train together the first holds it for all. A
+    folder that is still empty when the block fails is removed.
 
     Raises:
         ValueError: another process or thread holds it.
@@ -50,9 +53,15 @@ def locked(run_dir: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ValueError(f"{run_dir} is in use by another run; one folder takes one run at a time") from error
+        if not os.fstat(file.fileno()).st_nlink:
+            raise ValueError(f"{run_dir} was removed by a run that failed as this one began; start again")
         token = _held.set(_held.get() | {path})
         try:
             yield
+        except BaseException:
+            if [path.name for path in run_dir.iterdir()] == [LOCK]:
+                shutil.rmtree(run_dir)
+            raise
         finally:
             _held.reset(token)
 

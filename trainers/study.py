@@ -68,7 +68,7 @@ def complete(run: TrainedRun, on_check: Callable[[ExportCheck], None] | None = N
         on_check(check)
     save_network(network, run.run_dir / NETWORK)
     learned = {"bits": learned_widths(run.model)} if learning_quantizers(run.model) else {}
-    return finish(run, measurements(network, check) | learned)
+    return finish(run, measurements(network, check, len(run.dataset.test_labels)) | learned)
 
 
 def check_design(config: TrainConfig) -> None:
@@ -135,10 +135,14 @@ def float_cost(run: TrainedRun) -> CostTable:
     return workload_cost(trace_workload(run.model, image, name=run.config.run_id))
 
 
-def measurements(network: Network, check: ExportCheck) -> dict[str, Any]:
-    """Return what simulation and counting add to a run's record."""
+def measurements(network: Network, check: ExportCheck, images: int) -> dict[str, Any]:
+    """Return what simulation and counting add to a run's record.
+
+    images: test images, of which those that were left out as broken count as answered wrongly; the agreement is of
+    the images that were checked.
+    """
     return {
-        "accuracy": {"integer": check.integer_correct / check.images, "agreement": check.agreeing / check.images},
+        "accuracy": {"integer": check.integer_correct / images, "agreement": check.agreeing / check.images},
         "counts": {"integer_correct": check.integer_correct, "agree": check.agreeing},
         "export": {"laws_hold": check.laws_hold, "layers": [_layer(asdict(layer)) for layer in check.layers]},
         "cost": network_cost(network).rows(),

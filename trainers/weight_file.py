@@ -18,16 +18,25 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Return the state dict in a file, whatever else a PyTorch checkpoint holds beside it.
 
     Raises:
-        ValueError: the file is damaged, of another kind, or not readable without running code that it brings.
+        ValueError: the file is damaged, of another kind, not readable without running code that it brings, or holds
+            a number that is not finite.
         FileNotFoundError: there is no such file.
     """
-    if path.suffix == SAFETENSORS:
-        return read_tensors(path)[0]
-    if path.suffix not in TORCH:
+    if path.suffix not in (SAFETENSORS, *TORCH):
         known = ", ".join((SAFETENSORS, *TORCH))
         raise ValueError(f"weights are read from files named {known}, got {path}")
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
+    if not path.stat().st_size:
+        raise ValueError(f"{path} is not a readable file of weights: it is empty")
+    tensors = read_tensors(path)[0] if path.suffix == SAFETENSORS else _unpickled(path)
+    for name, tensor in tensors.items():
+        if not bool(tensor.isfinite().all()):
+            raise ValueError(f"{path} cannot be started from: {name} holds NaN or infinity")
+    return tensors
+
+
+def _unpickled(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

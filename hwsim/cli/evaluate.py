@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hwsim.cli.options import FormatOption, Output
+from hwsim.cli.options import FormatOption, Output, parse_settings
 
 
 def evaluate(
@@ -13,6 +13,10 @@ def evaluate(
     data_dir: Annotated[str | None, typer.Option(help="Folder of the data set's files, if it has any.")] = None,
     model: Annotated[
         str | None, typer.Option(help="Network, as hwsim train takes it (default: the data's own).")
+    ] = None,
+    model_option: Annotated[
+        list[str] | None,
+        typer.Option(help="Option of the network, such as shortcut=B or classes=100.", metavar="NAME=VALUE"),
     ] = None,
     output: FormatOption = Output.table,
 ) -> None:
@@ -36,7 +40,9 @@ def evaluate(
 
     if data not in PRESETS:
         raise unknown_name("data set", data, PRESETS)
-    recipe = replace(PRESETS[data][0], data_dir=data_dir)
+    preset = PRESETS[data][0]
+    model_options = {**preset.model_options, **parse_settings(model_option, "--model-option")}
+    recipe = replace(preset, data_dir=data_dir, model_options=model_options)
     config = recipe if model is None else replace(recipe, model=model)
     weights = find_init(init, Path())
     check_fits(config)

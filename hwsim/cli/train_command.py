@@ -9,7 +9,7 @@ from typing import Any
 from hwsim.cli.train_options import TrainOptions
 
 #: Fields of a configuration that no option sets: told where they are not what every run has.
-USUAL: Mapping[str, Any] = {"model_options": {}, "per_channel": True, "calibration_images": 256, "overrides": {}}
+USUAL: Mapping[str, Any] = {"per_channel": True, "calibration_images": 256, "overrides": {}}
 RENAMED = {"quantizers_only": "train-quantizers-only"}
 OPTIONS = {field.name for field in fields(TrainOptions)} - {"bwrf", "overrides", "init"}
 
@@ -49,7 +49,7 @@ def _words(name: str, value: Any) -> Iterator[str]:
         yield f"--first-last={'same' if value is None else value}"
     elif name == "init" and value and "-float-s" not in str(value):
         yield f"--init={value}"
-    elif name in ("weight_options", "activation_options"):
+    elif name in ("model_options", "weight_options", "activation_options"):
         option = _dashed(name.removesuffix("s"))
         yield from (f"--{option}={key}={json.dumps(entry)}" for key, entry in value.items())
     elif name == "multiplier" and value:

@@ -38,6 +38,7 @@ def config_of(options: TrainOptions) -> "TrainConfig":
 
     recipe = recipe_for(options.data, options.weights != FLOAT, bool(options.train_quantizers_only))
     given = vars(options) | _converted(options)
+    given["model_options"] = {**recipe.model_options, **parse_settings(options.model_option, "--model-option")}
     fields = {name: value for name, value in given.items() if name in TrainConfig.__dataclass_fields__}
     if options.first_last is not None:
         recipe = replace(recipe, first_last_bits=_first_last(options.first_last))

@@ -46,6 +46,10 @@ class TrainOptions:
         bool, _data("--skip-broken", help="Leave out images that do not decode; the record names them.")
     ] = False
     model: Annotated[str | None, _data(help=f"Network: {NETWORKS} (default: the data's own).")] = None
+    model_option: Annotated[
+        list[str] | None,
+        _data(help="Option of the network, such as shortcut=B or classes=100.", metavar="NAME=VALUE"),
+    ] = None
     init: Annotated[
         str, _data(help="Float weights to start from: auto (train them first), none, a file or a run's folder.")
     ] = "auto"

@@ -16,6 +16,7 @@ AREA = (0.08, 1.0)  #: Share of the image that a training crop covers.
 ASPECT = (3 / 4, 4 / 3)  #: Its width over its height.
 ATTEMPTS = 10
 MARGIN = 256 / 224  #: Test images are resized so much wider than the crop that is taken from their middle.
+DEEP = 65535  #: White of 16-bit grey.
 UNREADABLE = (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError)
 
 
@@ -51,6 +52,10 @@ def decode(request: Request, size: int) -> Pixels:
     """Return one image, uint8[size, size, 3].
 
     JPEGs are decoded at 1/2, 1/4 or 1/8 of their size where that still has the pixels asked for.
+
+    Raises:
+        ValueError: the image is grey, and its values are no integers of 16 bits or fewer.
+        OSError: it does not decode.
     """
     with Image.open(request.path) as image:
         width, height = image.size
@@ -60,9 +65,23 @@ def decode(request: Request, size: int) -> Pixels:
         image.draft("RGB", (math.ceil(width * scale), math.ceil(height * scale)))
         across, down = image.size[0] / width, image.size[1] / height
         box = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
-        colour = image if image.mode == "RGB" else image.convert("RGB")
+        colour = image if image.mode == "RGB" else eight_bits(image).convert("RGB")
         pixels = np.asarray(colour.resize((size, size), Image.Resampling.BILINEAR, box=box, reducing_gap=2.0))
     return pixels if rng is None or rng.random() < 0.5 else pixels[:, ::-1]
+
+
+def eight_bits(image: Image.Image) -> Image.Image:
+    """Return 16-bit grey (modes I;16 and I, which `convert` would clip) scaled to 0..255, rounded; others as they are.
+
+    Raises:
+        ValueError: the values are not of 16 bits.
+    """
+    if image.mode[0] not in "IF":
+        return image
+    grey = np.asarray(image)
+    if image.mode == "F" or grey.min() < 0 or grey.max() > DEEP:
+        raise ValueError(f"grey of mode {image.mode} must be integers in 0..{DEEP}, got {grey.min()}..{grey.max()}")
+    return Image.fromarray(np.rint(grey * (255 / DEEP)).astype(np.uint8))
 
 
 def middle(width: int, height: int) -> Box:

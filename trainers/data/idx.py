@@ -30,4 +30,4 @@ def parse_idx(content: bytes, name: str) -> npt.NDArray[np.uint8]:
     if len(content) - start != math.prod(sizes):
         rule = f"{math.prod(sizes)} bytes of data for the sizes {sizes}"
         raise ValueError(f"{name} must hold {rule}, got {len(content) - start}")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(sizes)
+    return np.frombuffer(content, np.uint8, offset=start).reshape(sizes).copy()  # writable, as torch wants it

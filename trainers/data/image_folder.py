@@ -127,7 +127,8 @@ def load_image_folder(
     workers: processes that decode; None: as many as there are processor cores.
 
     Raises:
-        ValueError: no folder is given, a class of `val` is none of `train`, or one of `train` has no images.
+        ValueError: no folder is given, a class of `val` is none of `train`, one of `train` has no images, or there is
+            no image to train or to test on.
         FileNotFoundError: `train` or `val` is missing.
     """
     if data_dir is None:
@@ -137,6 +138,9 @@ def load_image_folder(
     for name, files in (*train_files.items(), *((name, ()) for name in test_files if name not in train_files)):
         if not files:
             raise ValueError(f"class {name!r} of {data_dir} has no training images ({', '.join(SUFFIXES)})")
+    for part, classes in (("train", train_files), ("val", test_files)):
+        if not any(classes.values()):
+            raise ValueError(f"{data_dir / part} has no images: it holds a folder of {', '.join(SUFFIXES)} per class")
     train, test = ([(path, names.index(name)) for name, files in part.items() for path in files]
                    for part in (train_files, test_files))  # fmt: skip
     return ImageFolder(
@@ -162,7 +166,12 @@ def images_by_class(folder: Path) -> dict[str, tuple[Path, ...]]:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is missing: it holds a folder of images for each class")
     return {
-        place.name: tuple(sorted(path for path in place.iterdir() if path.suffix.lower() in SUFFIXES))
+        place.name: tuple(sorted(Path(entry) for entry in os.scandir(place) if is_image(entry)))
         for place in sorted(folder.iterdir())
         if place.is_dir()
     }
+
+
+def is_image(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry of a folder is a file with the name of an image."""
+    return Path(entry.name).suffix.lower() in SUFFIXES and entry.is_file()

@@ -45,4 +45,8 @@ def make_model(name: str, **options: Any) -> nn.Module:
     for option in options:
         if option not in known:
             raise unknown_name(f"option of model {name}", option, known)
-    return MODELS[name](**options)
+    try:
+        return MODELS[name](**options)
+    except (TypeError, RuntimeError) as error:
+        values = ", ".join(f"{option}={value!r}" for option, value in options.items())
+        raise ValueError(f"model {name} cannot be made with {values}: {error}") from error

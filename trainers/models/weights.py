@@ -111,7 +111,8 @@ def likely(state: Mapping[str, Tensor]) -> str:
         fitted = fit(name, options, state)
         if fitted is not None:
             arguments = ", ".join(f"{option}={value!r}" for option, value in fitted.items())
-            return f"they are those of {name}" + (f" with {arguments}" if arguments else "")
+            flags = " ".join(f"--model-option {option}={value}" for option, value in fitted.items())
+            return f"they are those of {name}" + (f" with {arguments} ({flags})" if arguments else "")
     return "no network of ours has such names and shapes"
 
 
