@@ -22,7 +22,16 @@ WEIGHT_METHODS = [name for name, method in QUANTIZERS.items() if "weights" in me
 
 #: Options that are not the fields of a configuration that have their names.
 ELSEWHERE = {
-    *("weight_option", "activation_option", "first_last", "train_quantizers_only", "seeds", "parallel", "out"),
+    *(
+        "weight_option",
+        "activation_option",
+        "model_option",
+        "first_last",
+        "train_quantizers_only",
+        "seeds",
+        "parallel",
+        "out",
+    ),
     *(field.name for field in fields(TrainOptions) if field.name.startswith("bwrf_")),
     "output",
 }
