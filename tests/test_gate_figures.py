@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import rows
-from test_reports import record, save
+from run_records import record, save
 
 from hwsim.cost.gates import find_gates
 from hwsim.synthesis.circuits import Circuit
