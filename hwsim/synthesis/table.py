@@ -18,8 +18,6 @@ from hwsim.synthesis.yosys import find_yosys
 Report = Callable[[str], None]  #: Gets the name of each circuit that is done.
 
 COLUMNS = (*IDENTITY, *MEASURES, "tool")
-FPGA_FLOWS = ("xc7", "ice40")
-FPGA_WIDTHS = (4,)  #: Widths whose FPGA columns are shipped: these flows take four times as long as the others.
 
 
 def measured_row(circuit: Circuit, flows: Iterable[str] = FLOWS) -> GateRow:
@@ -70,12 +68,7 @@ def rebuild(
 def measure_item(item: Mapping[str, Any]) -> dict[str, Any]:
     """Return the cells of one row: what a worker process computes."""
     circuit = Circuit(**item["circuit"])
-    return cells(measured_row(circuit, shipped_flows(circuit)))
-
-
-def shipped_flows(circuit: Circuit) -> tuple[str, ...]:
-    """Return the flows that the shipped table has of a circuit: an FPGA's only at some widths, they take longest."""
-    return tuple(flow for flow in FLOWS if circuit.bits in FPGA_WIDTHS or flow not in FPGA_FLOWS)
+    return cells(measured_row(circuit))
 
 
 def cells(row: GateRow) -> dict[str, Any]:
