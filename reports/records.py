@@ -40,8 +40,10 @@ class Study:
     Attributes:
         folder: where the records were found, the first of several.
         records: the checked records by their files, in the order of `runs`.
-        runs: one row per run, as `load_records` returns it.
-        cost: one row per run and cost row, as `load_cost` returns it.
+        runs: one row per run, by study and run id: study, run_id, data, model, design, weights, bits, act_bits (missing
+            for a float design), seed, then accuracy_float, accuracy_qat, accuracy_integer and agreement as shares in
+            0..1 (missing: not measured), path.
+        cost: one row per run and cost row: study, run_id, design, seed and the columns of a cost table.
     """
 
     folder: Path
@@ -62,27 +64,6 @@ def load_study(folder: str | Path, *more: str | Path) -> Study:
     """
     records = _read_all([Path(folder), *map(Path, more)])
     return Study(Path(folder), records, _runs(records), _cost(records))
-
-
-def load_records(folder: str | Path) -> pd.DataFrame:
-    """Return one row per run, by study and run id.
-
-    Columns: study, run_id, data, model, design, weights, bits, act_bits (missing for a float design), seed, then
-    accuracy_float, accuracy_qat, accuracy_integer and agreement as shares in 0..1 (missing: not measured), path.
-
-    Raises:
-        FileNotFoundError, ValueError: as `load_study`.
-    """
-    return load_study(folder).runs
-
-
-def load_cost(folder: str | Path) -> pd.DataFrame:
-    """Return the cost rows of all runs: study, run_id, design, seed and the columns of a cost table.
-
-    Raises:
-        FileNotFoundError, ValueError: as `load_study`.
-    """
-    return load_study(folder).cost
 
 
 def read_curves(study: Study) -> pd.DataFrame:

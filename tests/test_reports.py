@@ -11,7 +11,7 @@ from run_records import DESIGNS, record, save
 
 from hwsim.output import Row
 from reports.designs import designs, ordered, spread
-from reports.records import load_cost, load_records, load_study
+from reports.records import load_study
 from reports.report import write_report, write_table
 from reports.tables import TABLES
 from reports.tables.designs import compact, with_deviation
@@ -37,7 +37,7 @@ def table(folder: Path, name: str) -> tuple[list[Row], list[Row]]:
 
 
 def test_one_row_per_run_and_missing_stays_missing(study: Path) -> None:
-    runs = load_records(study)
+    runs = load_study(study).runs
     assert len(runs) == 15
     row = runs.set_index("run_id").loc["digits-digits_resnet-float-s1"]
     assert (row["design"], row["weights"], row["seed"], row["accuracy_float"]) == ("float", "float", 1, 0.975)
@@ -45,8 +45,8 @@ def test_one_row_per_run_and_missing_stays_missing(study: Path) -> None:
 
 
 def test_cost_rows_are_tidy_and_carry_their_run(study: Path) -> None:
-    cost = load_cost(study)
-    assert set(cost["run_id"]) == {r for r in load_records(study)["run_id"] if "float" not in r}
+    cost = load_study(study).cost
+    assert set(cost["run_id"]) == {r for r in load_study(study).runs["run_id"] if "float" not in r}
     assert list(cost.columns[-7:]) == ["layer", "part", "quantity", "value", "unit", "convention", "source"]
 
 
@@ -135,7 +135,7 @@ def test_the_seeds_table_has_every_run(study: Path) -> None:
 
 def test_a_layers_table_per_design(study: Path) -> None:
     tables = TABLES["layers"](load_study(study))
-    assert {t.name for t in tables} == {f"layers-{d}" for d in load_records(study)["design"] if d != "float"}
+    assert {t.name for t in tables} == {f"layers-{d}" for d in load_study(study).runs["design"] if d != "float"}
     post = next(t for t in tables if t.name == "layers-post-w4a4")
     assert [(row["layer"], row["parameters"]) for row in post.rows] == [("conv1", 100), ("fc", 20)]
     assert post.rows[0] == {

@@ -97,7 +97,7 @@ def find_init(init: str, run_dir: Path, name: str = FLOAT_WEIGHTS) -> Path:
     Raises:
         FileNotFoundError: it is none of these.
     """
-    candidates = [Path(init), Path(init) / name, run_dir.parent / init / name]
+    candidates = list(dict.fromkeys([Path(init), Path(init) / name, run_dir.parent / init / name]))
     for path in candidates:
         if path.is_file():
             return path

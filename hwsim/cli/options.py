@@ -6,6 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+#: What `--data` takes; a test compares it with the registry, which is not imported for a help text.
+DATA_SETS = "digits, mnist, fashion_mnist, cifar10, cifar100, strokes, imagefolder"
+
 
 class Output(StrEnum):
     """How a table is written."""

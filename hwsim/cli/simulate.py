@@ -8,7 +8,7 @@ import typer
 
 from hwsim.cli.batches import run_batches
 from hwsim.cli.images import load_images
-from hwsim.cli.options import FormatOption, Output
+from hwsim.cli.options import DATA_SETS, FormatOption, Output
 from hwsim.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -25,10 +25,7 @@ def simulate(
     ],
     data: Annotated[
         str | None,
-        typer.Option(
-            help="Data set: digits, mnist, fashion_mnist, cifar10, cifar100, strokes, imagefolder "
-            "(default: the network's)."
-        ),
+        typer.Option(help=f"Data set: {DATA_SETS} (default: the network's)."),
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
     images: Annotated[Path | None, typer.Option(help="Images instead: numbers, (N, C, H, W), in a .npy file.")] = None,

@@ -14,9 +14,8 @@ from typing import Annotated, Any
 
 from typer import Option
 
-from hwsim.cli.options import FormatOption, Output
+from hwsim.cli.options import DATA_SETS, FormatOption, Output
 
-DATA_SETS = "digits, mnist, fashion_mnist, cifar10, cifar100, strokes, imagefolder"
 NETWORKS = (
     "digits_resnet, resnet20, resnet32, resnet44, resnet56, vgg_small, resnet18, resnet34, resnet50, mobilenetv2, "
     "vgg16, alexnet"
