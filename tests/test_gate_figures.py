@@ -55,7 +55,7 @@ def test_accuracy_against_area_is_drawn_of_the_known_designs(folder: Path) -> No
 
 
 def test_the_comparison_tells_the_accuracy_where_there_are_records(folder: Path) -> None:
-    known = accuracies(folder)
+    known = accuracies(load_study(folder))
     assert set(known) == {
         Circuit("uniform", 4, 4, "pe"),
         Circuit("pot", 2, 2, "pe"),

@@ -19,7 +19,7 @@ RESERVED = {
     "torch": ("trainers/", "hwsim/engines/tensor.py", "hwsim/engines/int8_convolution.py", "hwsim/engines/device"),
     "torchvision": ("trainers/",),
     "sklearn": ("trainers/",),
-    "scipy": ("trainers/",),
+    "scipy": ("trainers/", "reports/"),
     "pandas": ("reports/",),
     "jinja2": ("reports/",),
     "matplotlib": ("reports/",),

@@ -239,7 +239,7 @@ def test_numbers_in_tables_are_plain() -> None:
 def test_a_report_is_written_whole_with_equal_tables_each_time(study: Path) -> None:
     written = write_report(load_study(study), study / "report")
     assert [path.relative_to(study / "report").as_posix() for path in written] == [
-        *(f"tables/{n}{e}" for n in ("designs", "seeds") for e in (".csv", ".md")),
+        *(f"tables/{n}{e}" for n in ("designs", "seeds", "differences") for e in (".csv", ".md")),
         *(
             f"tables/layers-{d}{e}"
             for d in ("post-w4a4", "pot-w4a4", "uniform-w2a2", "uniform-w4a4")

@@ -6,6 +6,7 @@ from hwsim.cli.accelerator import accelerator
 from hwsim.cli.accumulators import accumulators
 from hwsim.cli.allocate import allocate
 from hwsim.cli.catalogue import formats, multipliers
+from hwsim.cli.compare_runs import compare_runs
 from hwsim.cli.cost import bops, cost, storage
 from hwsim.cli.demo import demo
 from hwsim.cli.errors import Commands
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     *(demo, formats, multipliers, methods, train, evaluate, allocate, simulate, worker, accumulators, report, figure),
+    compare_runs,
     *(workload, cost, bops, storage, overhead, tables, accelerator),
 )
 for command in COMMANDS:

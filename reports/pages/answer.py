@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.pages.design import PageDesign, loss
-from reports.paired import Difference
 from reports.pareto import pareto_front
+from reports.statement import points
 from reports.tables.designs import compact, with_deviation
 
 MARGIN = 0.01  #: A loss below one point of accuracy counts as small.
@@ -39,18 +39,6 @@ def answer(designs: Sequence[PageDesign]) -> Answer:
     baseline = next((design for design in designs if design.is_float), None)
     more = (_best(measured), _front_sentence(front), _spread(measured))
     return Answer(question, _lead(measured, baseline), more, tuple(design.name for design in front))
-
-
-def points(difference: Difference) -> str:
-    """Return a difference of accuracies in words: its mean, its interval, and how many pairs."""
-    if difference.low is None or difference.high is None:
-        return f"{_signed(difference.mean)} points (one seed: its spread is not known)"
-    interval = f"{_signed(difference.low)} to {_signed(difference.high)}"
-    return f"{_signed(difference.mean)} points (95 % interval {interval}, paired over {difference.seeds} seeds)"
-
-
-def _signed(share: float) -> str:
-    return f"{100 * share:+.2f}".replace("-", "−")  # noqa: RUF001  # a minus sign, as wide as a plus
 
 
 def _lead(measured: Sequence[PageDesign], baseline: PageDesign | None) -> str:

@@ -13,6 +13,7 @@ from reports.pages.axes import AXES
 from reports.pages.networks import NetworkFacts, network_facts
 from reports.paired import Difference, paired_difference
 from reports.records import FLOAT_DESIGN, Record, Study, design_of
+from reports.run_groups import accuracy_by_seed
 
 GROUP = ("study", "data", "model")
 
@@ -50,8 +51,7 @@ class PageDesign:
 
     def accuracy(self, kind: str) -> dict[int, float]:
         """Return one accuracy of its runs by seed, shares in 0..1; runs that did not measure it are left out."""
-        values = ((record["seed"], record["accuracy"].get(kind)) for record in self.runs.values())
-        return {seed: value for seed, value in values if value is not None}
+        return accuracy_by_seed(self.runs.values(), kind)
 
     @property
     def costs(self) -> dict[str, float]:

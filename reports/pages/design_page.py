@@ -8,12 +8,12 @@ from urllib.parse import quote
 
 from hwsim.cli.train_command import train_command
 from hwsim.multipliers import Multiplier
-from reports.pages.answer import points
 from reports.pages.axes import AXES
 from reports.pages.design import PageDesign, loss
 from reports.pages.networks import CodeHistogram, format_words, gates_of
 from reports.pages.template import render
 from reports.records import Record
+from reports.statement import points
 from reports.tables import Table
 
 HEIGHT, WIDTH = 60, 240  #: Of a histogram, in units of its drawing.

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from reports.pages.answer import answer, points
+from reports.pages.answer import answer
 from reports.pages.axes import AXES
 from reports.pages.design import PageDesign, loss
 from reports.pages.template import render
 from reports.paired import student_quantile
+from reports.statement import points
 from reports.tables.table import plain
 
 

@@ -139,12 +139,13 @@ function difference(first, second) {
   if (!seeds.length) return "they share no seed";
   const values = seeds.map((seed) => second.by_seed[seed] - first.by_seed[seed]);
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  if (seeds.length === 1) return `${signed(mean)} points in one seed: its spread is not known`;
+  if (seeds.length === 1) return `${signed(mean)} points in one seed, which shows no difference, whatever its size`;
+  if (values.every((value) => Math.abs(value - values[0]) < 1e-9)) return `${signed(mean)} points in each of ${seeds.length} seeds: no spread to judge by`;
   const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1);
   const half = report.quantiles[seeds.length - 2] * Math.sqrt(variance / values.length);
-  const told = mean - half > 0 || mean + half < 0;
-  return `${signed(mean)} points, 95 % interval ${signed(mean - half)} to ${signed(mean + half)}, paired over ${seeds.length} seeds: ` +
-    (told ? "these runs tell the two apart" : "these runs do not tell the two apart");
+  const verdict = Math.abs(mean) > half ? "a difference is shown, uncorrected for how many pairs are looked at" :
+    `no difference shown; an effect below ${half.toFixed(2)} points could not have been seen`;
+  return `${signed(mean)} points, 95 % interval ${signed(mean - half)} to ${signed(mean + half)}, paired over ${seeds.length} seeds: ${verdict}`;
 }
 
 function compare() {
