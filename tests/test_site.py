@@ -1,0 +1,105 @@
+"""The documentation's site: its navigation is complete, it builds without a warning, and it fetches nothing."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+yaml = pytest.importorskip("yaml", reason="mkdocs.yml is YAML")
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+FETCHED = re.compile(r"""<(?:(?:script|img|iframe|source)[^>]*\ssrc|link[^>]*\shref)=["']?(?:https?:)?//""")
+
+
+@pytest.fixture(name="documentation", scope="module", autouse=True)
+def documentation_on_path() -> Iterator[None]:
+    """Let the makers of pages find one another, as mkdocs does."""
+    folders = [str(ROOT / "documentation"), str(ROOT / "benchmarks")]
+    sys.path[:0] = folders
+    yield
+    for folder in folders:
+        sys.path.remove(folder)
+
+
+def entries(nav: Any) -> Iterator[str]:
+    """Yield the pages and folders that a navigation names."""
+    if isinstance(nav, str):
+        yield nav
+    for child in nav.values() if isinstance(nav, dict) else nav if isinstance(nav, list) else ():
+        yield from entries(child)
+
+
+def test_every_page_is_in_the_navigation_once_and_every_entry_exists() -> None:
+    links = import_module("links")
+    named = list(entries(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]))
+    assert len(set(named)) == len(named)
+    made = {*links.ROOT_PAGES.values(), "methods/", "multipliers/", "commands/", "modules/index.md"}
+    assert set(named) == SOURCES | made
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[a](cost.md#gates)", "[a](../cost.md#gates)"),
+        ("[a](../trainers/bwrf.py)", "[a](../modules/trainers.bwrf.md)"),
+        ("[a](../hwsim/formats/__init__.py)", "[a](../modules/hwsim.formats.md)"),
+        ("[a](../README.md)", "[a](../index.md)"),
+        ("[a](https://arxiv.org/abs/1)", "[a](https://arxiv.org/abs/1)"),
+        ("[a](#here)", "[a](#here)"),
+        ("`hwsim.files`", "[`hwsim.files`](../modules/hwsim.files.md)"),
+        ("`hwsim.nothing`", "`hwsim.nothing`"),
+        ("```\n`hwsim.files` [a](b.md)\n```\n", "```\n`hwsim.files` [a](b.md)\n```\n"),
+    ],
+)
+def test_links_lead_to_pages(text: str, expected: str) -> None:
+    links = import_module("links")
+    assert links.site_links(text, "docs/page.md", "guides/page.md", {"hwsim.files"}) == expected
+
+
+def test_the_overview_of_methods_needs_its_sections() -> None:
+    pages = import_module("method_pages")
+    assert "](methods/lsq.md)" in pages.overview(f"[lsq](#lsq)\n\n{pages.SECTIONS}\n### lsq\n")
+    with pytest.raises(ValueError, match="has no heading '## The methods'"):
+        pages.overview("# Methods\n")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built as `make docs` does; a warning is an error."""
+    pytest.importorskip("mkdocs", reason="needs the extra docs")
+    pytest.importorskip("mkdocstrings", reason="needs the extra docs")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return folder
+
+
+def test_every_page_is_built(site: Path) -> None:
+    makers = ("command_pages", "method_pages", "module_pages", "multiplier_pages")
+    made = {place for maker in makers for place in import_module(maker).pages()}
+    assert {"commands/rtl-emit.md", "methods/asq.md", "modules/hwsim.network.md", "multipliers/drum.md"} <= made
+    wanted = {place.removesuffix(".md") + ".html" for place in SOURCES | made}
+    assert wanted <= {path.relative_to(site).as_posix() for path in site.rglob("*.html")}
+
+
+def test_pages_fetch_nothing_from_elsewhere(site: Path) -> None:
+    assert FETCHED.search('<script async src="https://unpkg.com/x.js">')
+    assert FETCHED.search("<link rel=stylesheet href=//fonts.example/x.css>")
+    assert [path.name for path in site.rglob("*.html") if FETCHED.search(path.read_text(encoding="utf-8"))] == []
+    assert not [path.name for path in site.rglob("*.css") if re.search(r"url\(['\"]?(https?:)?//", path.read_text())]
+
+
+def test_pages_hold_what_the_code_says(site: Path) -> None:
+    texts = {name: (site / f"{name}.html").read_text(encoding="utf-8") for name in ("methods/asq", "commands/simulate")}
+    assert "activations whose step is adapted to each sample" in texts["methods/asq"]
+    assert "--accumulator-bits" in texts["commands/simulate"]
+    assert "with_accumulator" in (site / "modules" / "hwsim.network.html").read_text(encoding="utf-8")
