@@ -31,6 +31,10 @@ def check_flag(what: str, value: object, where: str = "") -> None:
         raise ValueError(f"{what} must be true or false{where}, got {value!r}")
 
 
+class CheckFailedError(ValueError):
+    """What was checked was found to be not so; commands exit with code 1, not with 2 as for bad input."""
+
+
 @contextmanager
 def naming(what: str) -> Iterator[None]:
     """Begin the message of a ValueError from the block with what it is about, such as `layer 'conv1'`."""

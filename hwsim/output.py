@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 from hwsim.errors import unknown_name
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 Value = str | int | float | bool | None
@@ -176,14 +178,20 @@ def _table(grid: Grid) -> str:
     return heading + "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
 
-def _print_table(grid: Grid, stream: TextIO) -> None:
+def console(stream: TextIO) -> "Console":
+    """Return what draws on a terminal; where NO_COLOR is set (https://no-color.org), without colours and bold."""
     from rich.console import Console
+
+    return Console(file=stream, color_system=None if os.environ.get("NO_COLOR") else "auto")
+
+
+def _print_table(grid: Grid, stream: TextIO) -> None:
     from rich.text import Text
 
-    console = Console(file=stream)
+    terminal = console(stream)
     if grid.title:
-        console.print(Text(grid.title, style="bold"))
-    console.print(_rich_table(grid, rule="─"))
+        terminal.print(Text(grid.title, style="bold"))
+    terminal.print(_rich_table(grid, rule="─"))
 
 
 def _rich_table(grid: Grid, rule: str) -> "Table":

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from hwsim.cli.completion import from_registry
 from hwsim.cli.designs import (
     ActBitsOption,
     BitsListOption,
@@ -24,9 +25,19 @@ from hwsim.cli.options import FormatOption, Output, parse_names
 def accelerator(
     network: NetworkArgument,
     array: Annotated[str, typer.Option(help="Rows x columns; several separated by commas.")] = "32x32",
-    dataflow: Annotated[str, typer.Option(help="What stays in place: os outputs, ws weights, is inputs.")] = "os",
+    dataflow: Annotated[
+        str,
+        typer.Option(
+            help="What stays in place: os outputs, ws weights, is inputs.",
+            autocompletion=from_registry("hwsim/cost/systolic.py", "DATAFLOWS"),
+        ),
+    ] = "os",
     style: Annotated[
-        str, typer.Option(help="Element: native, fixed8, stripes, bitfusion, bitsystolic; several with commas.")
+        str,
+        typer.Option(
+            help="Element: native, fixed8, stripes, bitfusion, bitsystolic; several with commas.",
+            autocompletion=from_registry("hwsim/cost/throughput.py", "STYLES"),
+        ),
     ] = "native",
     weights: WeightsOption = None,
     bits: BitsListOption = None,

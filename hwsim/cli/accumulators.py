@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwsim.cli.images import LoadedImages, load_images
-from hwsim.cli.options import FormatOption, Output, parse_ranges
+from hwsim.cli.options import FormatOption, Output, complete_data, parse_ranges
 from hwsim.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -19,7 +19,10 @@ def accumulators(
         Path, typer.Argument(metavar="NETWORK_FILE", help="A network that `hwsim train` or `hwsim demo` wrote.")
     ],
     data: Annotated[
-        str | None, typer.Option(help="Data set whose test images are used, as hwsim train takes it.")
+        str | None,
+        typer.Option(
+            help="Data set whose test images are used, as hwsim train takes it.", autocompletion=complete_data
+        ),
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
     images: Annotated[Path | None, typer.Option(help="Images instead, a .npy file of shape (N, C, H, W).")] = None,

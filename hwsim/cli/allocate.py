@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwsim.cli.options import FormatOption, Output, parse_bits
+from hwsim.cli.completion import from_list
+from hwsim.cli.options import FormatOption, Output, complete_data, parse_bits
 from hwsim.cli.progress import Advance, progress
+from hwsim.cli.train_options import NETWORKS
 
 if TYPE_CHECKING:
     from trainers.allocation import LayerChoices
@@ -19,9 +21,13 @@ def allocate(
         list[str],
         typer.Option(help="bops=N per image, size=BYTES of weights, or bits=B: the bops of B bits. Repeatable."),
     ],
-    data: Annotated[str, typer.Option(help="Data set, as hwsim train takes it.")] = "digits",
+    data: Annotated[
+        str, typer.Option(help="Data set, as hwsim train takes it.", autocompletion=complete_data)
+    ] = "digits",
     data_dir: Annotated[str | None, typer.Option(help="Folder of the data set's files, if it has any.")] = None,
-    model: Annotated[str | None, typer.Option(help="Network (default: the data's own).")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Network (default: the data's own).", autocompletion=from_list(NETWORKS))
+    ] = None,
     candidates: Annotated[str, typer.Option(help="Widths that a layer may get.", metavar="B,B,...")] = "2,3,4,5,6",
     epochs: Annotated[int, typer.Option(help="Passes over the images that learn the importance.")] = 5,
     lr: Annotated[float, typer.Option(help="Largest learning rate.")] = 0.01,

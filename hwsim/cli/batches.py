@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from hwsim.cli.images import LoadedImages, Pixels, Source, load_npy
+from hwsim.cli.simulate_options import SimulateOptions
 from hwsim.executor import Executor, Processes, Serial
 
 if TYPE_CHECKING:
@@ -23,10 +24,7 @@ if TYPE_CHECKING:
 def run_batches(
     network: "Network",
     images: LoadedImages,
-    engine: str,
-    batch_size: int,
-    workers: int,
-    queue: Path | None,
+    options: SimulateOptions,
     progress: Callable[[int], None],
 ) -> "Totals":
     """Return what the network makes of the images, batch by batch: in this process, in several, or by a queue.
@@ -38,18 +36,24 @@ def run_batches(
     from hwsim.engines.simulate import check_engine
     from hwsim.streaming import collect
 
-    check_engine(engine)
-    with _executor(workers, queue) as (executor, folder):
+    check_engine(options.engine)
+    engine, queue = options.engine, options.queue
+    with _executor(options.workers, queue) as (executor, folder):
         source, sha256 = images.source, images.sha256
         if queue is not None and source.images is not None:
             source, sha256 = _shared_images(source.images, folder)
         shared = {"network": _shared_network(network, folder), "source": asdict(source), "sha256": sha256}
         shared |= {"engine": engine} if queue is not None else {"engine": engine, "folder": str(folder)}
-        items = [{**shared, **batch} for batch in _batches(len(images.pixels), batch_size)]
+        items = [{**shared, **batch} for batch in batches(len(images.pixels), options.batch_size)]
         return collect(executor.map(simulate_batch, items), progress)
 
 
-def _batches(count: int, batch_size: int) -> Iterator[dict[str, Any]]:
+def batches(count: int, batch_size: int) -> Iterator[dict[str, Any]]:
+    """Yield the name and the first image of each batch, and the one after its last.
+
+    Raises:
+        ValueError: a batch would hold no image.
+    """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     for first in range(0, count, batch_size):

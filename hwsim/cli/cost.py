@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hwsim.cli.completion import from_registry
 from hwsim.cli.designs import (
     ActBitsOption,
     BitsListOption,
@@ -32,7 +33,11 @@ def cost(
     first_last: FirstLastOption = None,
     metrics: Annotated[
         str | None,
-        typer.Option(help="Some of counts, storage, bops, tables, energy, accelerator; or all.", metavar="M,M,..."),
+        typer.Option(
+            help="Some of counts, storage, bops, tables, energy, accelerator; or all.",
+            metavar="M,M,...",
+            autocompletion=from_registry("hwsim/cost/__init__.py", "METRICS", also=["all"]),
+        ),
     ] = None,
     layers: LayersOption = False,
     compare: CompareOption = False,
@@ -62,7 +67,13 @@ def bops(
     act_bits: ActBitsOption = None,
     exponents: ExponentsOption = None,
     first_last: FirstLastOption = None,
-    convention: Annotated[str | None, typer.Option(help="One convention only, such as macs_bits.")] = None,
+    convention: Annotated[
+        str | None,
+        typer.Option(
+            help="One convention only, such as macs_bits.",
+            autocompletion=from_registry("hwsim/cost/bops.py", "CONVENTIONS"),
+        ),
+    ] = None,
     layers: LayersOption = False,
     compare: CompareOption = False,
     output: FormatOption = Output.table,

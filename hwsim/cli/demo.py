@@ -9,6 +9,7 @@ import typer
 from hwsim.cli.options import FormatOption, Output
 from hwsim.cli.progress import progress
 from hwsim.cli.report import print_designs
+from hwsim.cli.verbosity import note
 
 if TYPE_CHECKING:
     from trainers.config import TrainConfig
@@ -38,7 +39,6 @@ def demo(
 
     Example: hwsim demo --seeds 1 --out runs/quick
     """
-    import sys
     from itertools import count
 
     from reports.records import load_study
@@ -52,9 +52,9 @@ def demo(
     study = load_study(out)
     written = write_report(study, out)
     print_designs(study, output)
-    print(_promises([record for record in records if "export" in record]), file=sys.stderr)
-    print(f"{len(configs)} run records and {len(written)} pages, tables and figures are in {out}", file=sys.stderr)
-    print(f"open {written[-1]} in a browser", file=sys.stderr)
+    note(_promises([record for record in records if "export" in record]))
+    note(f"{len(configs)} run records and {len(written)} pages, tables and figures are in {out}")
+    note(f"open {written[-1]} in a browser")
 
 
 def _promises(records: Sequence[Mapping[str, Any]]) -> str:

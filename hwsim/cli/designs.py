@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hwsim.cli.completion import from_list, from_registry
 from hwsim.cli.options import Output, parse_bits, parse_names, parse_width
 
 if TYPE_CHECKING:
@@ -12,15 +13,21 @@ if TYPE_CHECKING:
     from hwsim.output import Row
     from hwsim.workload import Workload
 
+complete_network = from_registry("hwsim/workloads/__init__.py", "LITERATURE")
 NetworkArgument = Annotated[
     str,
     typer.Argument(
         help="A network of the literature (resnet18, mobilenetv2, ...), a trained .safetensors network, or a list of "
-        "layers in .csv or .onnx."
+        "layers in .csv or .onnx.",
+        autocompletion=complete_network,
     ),
 ]
 WeightsOption = Annotated[
-    str | None, typer.Option(help="Weights: uniform, pot, post, apot; several with commas. Default: as the file says.")
+    str | None,
+    typer.Option(
+        help="Weights: uniform, pot, post, apot; several with commas. Default: as the file says.",
+        autocompletion=from_list("uniform, pot, post, apot"),
+    ),
 ]
 BitsListOption = Annotated[str | None, typer.Option("--bits", help="Weight bits, one design each.", metavar="B,B,...")]
 ActBitsOption = Annotated[

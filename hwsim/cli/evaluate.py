@@ -4,15 +4,22 @@ from typing import Annotated, Any
 
 import typer
 
-from hwsim.cli.options import FormatOption, Output, parse_settings
+from hwsim.cli.completion import from_list
+from hwsim.cli.options import FormatOption, Output, complete_data, parse_settings
+from hwsim.cli.train_options import NETWORKS
 
 
 def evaluate(
     init: Annotated[str, typer.Argument(help="Float weights: a file, such as a public checkpoint, or a run's folder.")],
-    data: Annotated[str, typer.Option(help="Data set, as hwsim train takes it.")] = "digits",
+    data: Annotated[
+        str, typer.Option(help="Data set, as hwsim train takes it.", autocompletion=complete_data)
+    ] = "digits",
     data_dir: Annotated[str | None, typer.Option(help="Folder of the data set's files, if it has any.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="Network, as hwsim train takes it (default: the data's own).")
+        str | None,
+        typer.Option(
+            help="Network, as hwsim train takes it (default: the data's own).", autocompletion=from_list(NETWORKS)
+        ),
     ] = None,
     model_option: Annotated[
         list[str] | None,

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hwsim.cli.completion import from_registry
 from hwsim.cli.designs import (
     ActBitsOption,
     BitsListOption,
     ExponentsOption,
     FirstLastOption,
     WeightsOption,
+    complete_network,
     designs,
 )
 from hwsim.cli.options import parse_bits
+from hwsim.cli.verbosity import note
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,12 +28,16 @@ if TYPE_CHECKING:
     from hwsim.workload import Workload
     from reports.figures import CostFigureKind
 
+complete_figure = from_registry(
+    "reports/figures/__init__.py", "COST_FIGURES", "FIGURES", "GATE_FIGURES", "TRAINING_FIGURES"
+)
 SourcesArgument = Annotated[
     list[str],
     typer.Argument(
         help="Networks of the literature (resnet18, mobilenetv2, ...), trained .safetensors networks, or lists of "
         "layers in .csv or .onnx. For a figure of a study the folder of its runs.",
         metavar="NETWORK...",
+        autocompletion=complete_network,
     ),
 ]
 QuantityOption = Annotated[
@@ -50,7 +57,9 @@ Options = Mapping[str, Any]
 
 
 def figure(
-    name: Annotated[str, typer.Argument(help="One of the figures named above.", metavar="NAME")],
+    name: Annotated[
+        str, typer.Argument(help="One of the figures named above.", metavar="NAME", autocompletion=complete_figure)
+    ],
     networks: SourcesArgument,
     out: Annotated[Path, typer.Option(help="The picture: a .pdf, .png or .svg file.", metavar="FILE")],
     data: Annotated[Path | None, typer.Option(help="A .csv file for the numbers shown.", metavar="FILE")] = None,
@@ -76,8 +85,6 @@ def figure(
 
     Example: hwsim figure roofline resnet18 --bits 8,4 --array 32x32 --out roofline.pdf
     """
-    import sys
-
     from reports.figures import COST_FIGURES
     from reports.figures.style import picture_kind, save
     from reports.report import write_numbers
@@ -92,7 +99,7 @@ def figure(
     drawing, numbers = draw(name, networks, given)
     written = [save(drawing, out), *([write_numbers(numbers, data)] if data else [])]
     for path in written:
-        print(path, file=sys.stderr)
+        note(path)
 
 
 def _given(options: Options) -> Options:

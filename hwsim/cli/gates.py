@@ -7,6 +7,7 @@ import typer
 
 from hwsim.cli.options import BitsOption, FormatOption, Output, parse_bits, parse_names
 from hwsim.cli.progress import progress
+from hwsim.cli.verbosity import note
 
 if TYPE_CHECKING:
     from hwsim.cost.gates import GateRow
@@ -44,8 +45,6 @@ def synth(
 
     Example: hwsim rtl synth post --bits 4 --fraction-bits 2 --layout shared --fresh
     """
-    import sys
-
     from hwsim.cost.gates import MEASURES
     from hwsim.output import write
     from hwsim.synthesis.circuits import Circuit
@@ -67,9 +66,9 @@ def synth(
         from hwsim.synthesis.measure import prove as prove_circuit
 
         prove_circuit(circuit)
-        print("proven: the netlist computes what the hardware description does, for all inputs", file=sys.stderr)
+        note("proven: the netlist computes what the hardware description does, for all inputs")
     write(rows, output.value, title=circuit.name)
-    print(_remark(row, shipped), file=sys.stderr)
+    note(_remark(row, shipped))
 
 
 def compare(
@@ -118,13 +117,11 @@ def table(
 
     Example: hwsim rtl table --out hwsim/cost/tables/gates.csv
     """
-    import sys
-
     from hwsim.synthesis.circuits import all_circuits
     from hwsim.synthesis.table import rebuild
     from hwsim.synthesis.yosys import find_yosys
 
-    print(f"Yosys {find_yosys().version}", file=sys.stderr)  # its first start takes a minute: before the processes
+    note(f"Yosys {find_yosys().version}")  # its first start takes a minute: before the processes
     widths = parse_bits(bits, 2, 8)
     circuits = [circuit for circuit in all_circuits() if circuit.bits in widths]
     done = 0
@@ -136,7 +133,7 @@ def table(
             advance(done, name)
 
         rebuild(out, workers, report, circuits)
-    print(out, file=sys.stderr)
+    note(out)
 
 
 def _shipped(circuit: "Circuit") -> "GateRow | None":

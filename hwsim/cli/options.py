@@ -6,8 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
+from hwsim.cli.completion import from_list
+
 #: What `--data` takes; a test compares it with the registry, which is not imported for a help text.
 DATA_SETS = "digits, mnist, fashion_mnist, cifar10, cifar100, strokes, imagefolder"
+
+
+complete_data = from_list(DATA_SETS)
 
 
 class Output(StrEnum):
@@ -21,6 +26,7 @@ class Output(StrEnum):
 
 
 FormatOption = Annotated[Output, typer.Option("--format", "-f", help="How the table is written to stdout.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check, print what would be done, and write nothing.")]
 BitsOption = Annotated[str, typer.Option("--bits", help="Bit widths, separated by commas.", metavar="B,B,...")]
 
 

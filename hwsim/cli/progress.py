@@ -10,6 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from hwsim.cli.verbosity import is_quiet
+from hwsim.output import console
+
 SECONDS_BETWEEN_LINES = 5.0
 
 Advance = Callable[[float, str], None]  #: Takes how much is done, and what is being done.
@@ -17,11 +20,11 @@ Advance = Callable[[float, str], None]  #: Takes how much is done, and what is b
 
 @contextmanager
 def progress(title: str, total: float, unit: str) -> Iterator[Advance]:
-    """Yield a function that reports how many of `total` units are done.
+    """Yield a function that reports how many of `total` units are done; it says nothing if the command is quiet.
 
     Of processes that `torchrun` started only the first reports.
     """
-    if os.environ.get("RANK", "0") != "0":
+    if is_quiet() or os.environ.get("RANK", "0") != "0":
         yield lambda done, note: None
         return
     with (_bar if sys.stderr.isatty() else _lines)(title, total, unit) as advance:
@@ -30,7 +33,6 @@ def progress(title: str, total: float, unit: str) -> Iterator[Advance]:
 
 @contextmanager
 def _bar(title: str, total: float, unit: str) -> Iterator[Advance]:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.table import Column
 
@@ -43,7 +45,7 @@ def _bar(title: str, total: float, unit: str) -> Iterator[Advance]:
         TextColumn("{task.fields[note]}", table_column=Column(no_wrap=False)),  # the one that gives way
     )
     pace = Pace(unit)
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=console(sys.stderr), transient=True) as bar:
         task = bar.add_task(title, total=total, rate="", note="")
 
         def advance(done: float, note: str = "") -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwsim.cli.options import FormatOption, Output
+from hwsim.cli.verbosity import note
 
 if TYPE_CHECKING:
     from reports.records import Study
@@ -30,8 +31,6 @@ def report(
 
     Example: hwsim report runs/demo --out report
     """
-    import sys
-
     from reports.records import load_study
     from reports.report import write_report
 
@@ -41,7 +40,7 @@ def report(
     written = write_report(study, out or runs[0])
     print_designs(study, output)
     for path in written:
-        print(path, file=sys.stderr)
+        note(path)
 
 
 def serve(runs: Sequence[Path], port: int) -> bool:
@@ -51,8 +50,6 @@ def serve(runs: Sequence[Path], port: int) -> bool:
         FileNotFoundError: one of them does not exist.
         OSError: the port is taken.
     """
-    import sys
-
     from reports.records import RECORD_NAME
     from reports.watch import watch
 
@@ -60,9 +57,9 @@ def serve(runs: Sequence[Path], port: int) -> bool:
         if not folder.is_dir():
             raise FileNotFoundError(f"no folder {folder}")
     try:
-        watch(runs, port, lambda address: print(f"{address} shows the runs; Ctrl-C ends it", file=sys.stderr))
+        watch(runs, port, lambda address: note(f"{address} shows the runs; Ctrl-C ends it"))
     except KeyboardInterrupt:
-        print("writing the report", file=sys.stderr)
+        note("writing the report")
     return any(next(folder.rglob(RECORD_NAME), None) for folder in runs)
 
 

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwsim.cli.errors import fail
+from hwsim.cli.completion import matching
 from hwsim.cli.options import BitsOption, FormatOption, Output, parse_bits
 from hwsim.cli.progress import progress
 from hwsim.cli.rtl_layer import LayerOptions, check_layer
+from hwsim.cli.verbosity import OPTIONS
+from hwsim.errors import CheckFailedError
 
 if TYPE_CHECKING:
     from hwsim.multipliers import Multiplier
@@ -19,7 +21,10 @@ KINDS = ("uniform", "pot", "post", "apot", "codebook")
 
 KindArgument = Annotated[
     str,
-    typer.Argument(help="Weights: uniform, pot, post, apot, codebook; or a product table, as `hwsim multipliers` has."),
+    typer.Argument(
+        help="Weights: uniform, pot, post, apot, codebook; or a product table, as `hwsim multipliers` has.",
+        autocompletion=lambda incomplete: matching(KINDS, incomplete),
+    ),
 ]
 ActBitsOption = Annotated[int | None, typer.Option(help="Activation bits (default: as many as the weight has).")]
 ExponentsOption = Annotated[int | None, typer.Option(help="Magnitudes of pot and post (default: all of the code).")]
@@ -135,7 +140,7 @@ def verify(
     write(checks, output.value, title="Hardware against the simulator, all pairs of codes")
     wrong = [row for row in checks if row["different"]]
     if wrong:
-        fail(f"{len(wrong)} of {len(checks)} circuits differ from the simulator", code=1)
+        raise CheckFailedError(f"{len(wrong)} of {len(checks)} circuits differ from the simulator")
 
 
 def _checked(multiplier: "Multiplier", style: str) -> "Row":
@@ -203,7 +208,7 @@ def _command(ctx: typer.Context) -> str:
     words = ["hwsim", "rtl", "emit", str(ctx.params["kind"])]
     for parameter in ctx.command.params:
         given = parameter.name and str(ctx.get_parameter_source(parameter.name)).endswith("COMMANDLINE")
-        if given and parameter.name not in ("kind", "out"):
+        if given and parameter.name not in ("kind", "out", *OPTIONS):
             value = ctx.params[parameter.name or ""]
             words += [parameter.opts[0]] if value is True else [parameter.opts[0], str(value)]
     return shlex.join(words)

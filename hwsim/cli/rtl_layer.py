@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwsim.cli.errors import fail
 from hwsim.cli.images import load_images
 from hwsim.cli.progress import progress
+from hwsim.errors import CheckFailedError
 
 if TYPE_CHECKING:
     from hwsim.output import Row
@@ -52,7 +52,9 @@ def check_layer(network_file: Path, layer: str, options: LayerOptions, output: s
     title = f"{layer} ({check.layer.multiplier.name}) on {choice.rows}x{choice.columns} {choice.dataflow}, {size}"
     write(check_rows(check), output, title=title)
     if not check.passed:
-        fail(f"layer {layer!r} ({check.layer.multiplier.name}) on the array differs from the simulator", code=1)
+        raise CheckFailedError(
+            f"layer {layer!r} ({check.layer.multiplier.name}) on the array differs from the simulator"
+        )
 
 
 def check_rows(check: "LayerCheck") -> "list[Row]":

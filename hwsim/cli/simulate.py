@@ -1,66 +1,25 @@
 """`hwsim simulate`: an integer network on real images, bit by bit."""
 
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from hwsim.cli.batches import run_batches
+from hwsim.cli.batches import batches, run_batches
+from hwsim.cli.dataclass_options import takes
 from hwsim.cli.images import load_images
-from hwsim.cli.options import DATA_SETS, FormatOption, Output
 from hwsim.cli.progress import progress
+from hwsim.cli.simulate_options import SimulateOptions
+from hwsim.cli.verbosity import detail, note
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hwsim.network import Network
+    from hwsim.nodes import Matmul
     from hwsim.output import Row
     from hwsim.streaming import Totals
 
 
-def simulate(
-    network_file: Annotated[
-        Path, typer.Argument(metavar="NETWORK_FILE", help="A network that `hwsim train` or `hwsim demo` wrote.")
-    ],
-    data: Annotated[
-        str | None,
-        typer.Option(help=f"Data set: {DATA_SETS} (default: the network's)."),
-    ] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
-    images: Annotated[Path | None, typer.Option(help="Images instead: numbers, (N, C, H, W), in a .npy file.")] = None,
-    labels: Annotated[Path | None, typer.Option(help="Their classes: integers, (N,), in a .npy file.")] = None,
-    engine: Annotated[
-        str,
-        typer.Option(help="reference (numpy, plain), compiled (numba), tensor (torch), cuda (GPU); equal bit by bit."),
-    ] = "tensor",
-    accumulator_bits: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="BITS|PATTERN=BITS",
-            help="Width of every accumulator, or of those in layers of a name; repeatable (default: as exported).",
-        ),
-    ] = None,
-    overflow: Annotated[
-        str, typer.Option(help="What such an accumulator does: error (refuse the weights), wrap or saturate.")
-    ] = "error",
-    multiplier: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TABLE|PATTERN=TABLE",
-            help="Product table of every layer, or of layers of a name; repeatable. An example's name, a .npy, .csv or "
-            ".h file, or file.py:function.",
-        ),
-    ] = None,
-    save: Annotated[Path | None, typer.Option(help="Write the network with these tables and accumulators.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 256,
-    workers: Annotated[int, typer.Option(help="Processes that simulate at once.")] = 1,
-    queue: Annotated[
-        Path | None, typer.Option(help="Folder shared with other machines that run `hwsim worker` on it.")
-    ] = None,
-    layers: Annotated[bool, typer.Option("--layers", help="One row per layer: accumulator, overflows, path.")] = False,
-    output: FormatOption = Output.table,
-) -> None:
+@takes(SimulateOptions)
+def simulate(options: SimulateOptions) -> None:
     """Run an integer network bit by bit and report its accuracy and overflows.
 
     The images are the test images of the data set that the network was
@@ -72,32 +31,59 @@ def simulate(
     from hwsim.network_file import load_network, save_network
     from hwsim.output import write
 
-    network = _with_hardware(load_network(network_file), multiplier, accumulator_bits, overflow)
-    if queue is not None and workers != 1:
+    network = _with_hardware(load_network(options.network_file), options)
+    if options.queue is not None and options.workers != 1:
         raise ValueError("give either --workers or --queue; each machine of a queue runs `hwsim worker`")
-    loaded = load_images(network, data, data_dir, images, labels)
+    loaded = load_images(network, options.data, options.data_dir, options.images, options.labels)
+    title = f"{network.name} on the {options.engine} engine"
+    if options.dry_run:
+        write(_plan(network, len(loaded.pixels), options), options.output.value, title=f"Would simulate {title}")
+        return
     with progress("simulating", len(loaded.pixels), "images") as advance:
-        totals = run_batches(network, loaded, engine, batch_size, workers, queue, lambda done: advance(done, ""))
-    if save is not None:
-        save_network(network, save)
-    rows = _layer_rows(network, totals) if layers else [_summary(network, totals, loaded.labels, engine)]
-    write(rows, output.value, title=f"{network.name} on the {engine} engine")
+        totals = run_batches(network, loaded, options, lambda done: advance(done, ""))
+    for layer, path in totals.paths.items():
+        detail(f"{layer}: {path}")
+    if options.save is not None:
+        save_network(network, options.save)
+    summary = [_summary(network, totals, loaded.labels, options.engine)]
+    write(_layer_rows(network, totals) if options.layers else summary, options.output.value, title=title)
 
 
-def _with_hardware(
-    network: "Network", multiplier: list[str] | None, accumulator_bits: list[str] | None, overflow: str
-) -> "Network":
+def _with_hardware(network: "Network", options: SimulateOptions) -> "Network":
     from hwsim.exchange import tables_of, with_accumulators, with_tables
 
-    if multiplier:
-        network = with_tables(network, multiplier)
+    if options.multiplier:
+        network = with_tables(network, options.multiplier)
     for table, names in tables_of(network).items():
-        print(f"{table}: in {len(names)} of {len(network.layers)} layers, {', '.join(names)}", file=sys.stderr)
-    if accumulator_bits:
-        return with_accumulators(network, accumulator_bits, overflow)
-    if overflow != "error":
+        note(f"{table}: in {len(names)} of {len(network.layers)} layers, {', '.join(names)}")
+    if options.accumulator_bits:
+        return with_accumulators(network, options.accumulator_bits, options.overflow)
+    if options.overflow != "error":
         raise ValueError("--overflow belongs to --accumulator-bits")
     return network
+
+
+def _plan(network: "Network", images: int, options: SimulateOptions) -> "list[Row]":
+    """Return what would be simulated, with --layers by which path each layer; the engine is prepared for it."""
+    from hwsim.engines.simulate import prepare_engine
+    from hwsim.executor import Processes
+
+    paths = prepare_engine(network, options.engine, [network.output.name]).paths
+    if options.layers:
+        return [{**_layer_row(layer), "path": paths[layer.name]} for layer in network.layers]
+    by = f"{Processes(options.workers).workers} processes"
+    if options.queue is not None:
+        by = f"queue {options.queue}, which holds {len(list(options.queue.glob('results/*.json')))} results"
+    return [
+        {
+            "network": network.name,
+            "engine": options.engine,
+            "images": images,
+            "batches": len(list(batches(images, options.batch_size))),
+            "by": by,
+            "writes": None if options.save is None else str(options.save),
+        }
+    ]
 
 
 def _summary(network: "Network", totals: "Totals", truth: "NDArray[Any] | None", engine: str) -> "Row":
@@ -111,13 +97,19 @@ def _summary(network: "Network", totals: "Totals", truth: "NDArray[Any] | None",
 def _layer_rows(network: "Network", totals: "Totals") -> "list[Row]":
     return [
         {
-            "layer": layer.name,
-            "multiplier": getattr(layer.multiplier, "label", layer.multiplier.name),
-            "accumulator_bits": layer.accumulator.bits,
-            "required_bits": layer.required_bits,
-            "overflow": layer.accumulator.overflow,
+            **_layer_row(layer),
             "accumulator_overflows": totals.overflows.get(layer.name, 0),
             "path": totals.paths[layer.name],
         }
         for layer in network.layers
     ]
+
+
+def _layer_row(layer: "Matmul") -> "Row":
+    return {
+        "layer": layer.name,
+        "multiplier": getattr(layer.multiplier, "label", layer.multiplier.name),
+        "accumulator_bits": layer.accumulator.bits,
+        "required_bits": layer.required_bits,
+        "overflow": layer.accumulator.overflow,
+    }

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwsim.cli.dataclass_options import takes
 from hwsim.cli.options import Output
 from hwsim.cli.progress import Advance, progress
 from hwsim.cli.train_config import configs_of
-from hwsim.cli.train_options import TrainOptions, takes_train_options
+from hwsim.cli.train_options import TrainOptions
+from hwsim.cli.verbosity import is_quiet, note
 
 if TYPE_CHECKING:
     from trainers.config import TrainConfig
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 MAX_PARALLEL = 64  #: Processes that train at a time.
 
 
-@takes_train_options
+@takes(TrainOptions)
 def train(options: TrainOptions) -> None:
     """Train a design, export it to integers, simulate and count it, and write its record.
 
@@ -82,8 +84,6 @@ def _run_all(configs: "Iterable[TrainConfig]", out: Path, parallel: int) -> dict
 
 def run(config: "TrainConfig", out: Path) -> Mapping[str, Any]:
     """Train one design in its folder below `out`, or continue it, or find it finished, and return its record."""
-    import sys
-
     from trainers.model_file import load_model
     from trainers.processes import is_first
     from trainers.quantize import print_layers
@@ -96,8 +96,8 @@ def run(config: "TrainConfig", out: Path) -> Mapping[str, Any]:
     with progress(f"{config.design}-s{config.seed}", config.epochs, "epochs") as advance:
         record = run_design(config, folder, Bar(advance), checks.append)
     if was_finished and is_first():
-        print(f"{config.run_id}: finished before, reused from {folder}", file=sys.stderr)
-    for check in checks:
+        note(f"{config.run_id}: finished before, reused from {folder}")
+    for check in [] if is_quiet() else checks:
         print_layers(load_model(folder / QUANTIZED_WEIGHTS))
         _print_promises(check)
     return record
@@ -123,10 +123,8 @@ class Bar:
 
 def _print_done(record: Mapping[str, Any]) -> None:
     """Print on stderr that one of several runs is finished."""
-    import sys
-
     accuracy = record["accuracy"].get("qat", record["accuracy"].get("float"))
-    print(f"{record['run_id']}: finished, test {accuracy:.2%}", file=sys.stderr, flush=True)
+    note(f"{record['run_id']}: finished, test {accuracy:.2%}")
 
 
 def _print_promises(check: "ExportCheck") -> None:

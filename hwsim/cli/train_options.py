@@ -5,16 +5,15 @@ the others mean. None leaves the data set's recipe as it is. The registries of `
 so what can be chosen is listed here once more, and a test compares.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from functools import partial, wraps
-from inspect import Parameter, Signature
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from typer import Option
 
-from hwsim.cli.options import DATA_SETS, FormatOption, Output
+from hwsim.cli.completion import from_list
+from hwsim.cli.options import DATA_SETS, FormatOption, Output, complete_data
 
 NETWORKS = (
     "digits_resnet, resnet20, resnet32, resnet44, resnet56, vgg_small, resnet18, resnet34, resnet50, mobilenetv2, "
@@ -39,12 +38,14 @@ _run = partial(Option, rich_help_panel="Runs")
 class TrainOptions:
     """What the user gave."""
 
-    data: Annotated[str, _data(help=f"Data set: {DATA_SETS}.")] = "digits"
+    data: Annotated[str, _data(help=f"Data set: {DATA_SETS}.", autocompletion=complete_data)] = "digits"
     data_dir: Annotated[str | None, _data(help="Folder of the data set's files, if it has any.")] = None
     skip_broken: Annotated[
         bool, _data("--skip-broken", help="Leave out images that do not decode; the record names them.")
     ] = False
-    model: Annotated[str | None, _data(help=f"Network: {NETWORKS} (default: the data's own).")] = None
+    model: Annotated[
+        str | None, _data(help=f"Network: {NETWORKS} (default: the data's own).", autocompletion=from_list(NETWORKS))
+    ] = None
     model_option: Annotated[
         list[str] | None,
         _data(help="Option of the network, such as shortcut=B or classes=100.", metavar="NAME=VALUE"),
@@ -53,8 +54,10 @@ class TrainOptions:
         str, _data(help="Float weights to start from: auto (train them first), none, a file or a run's folder.")
     ] = "auto"
 
-    weights: Annotated[str, _method(help=f"Weights: {WEIGHTS}.")] = "uniform"
-    activations: Annotated[str, _method(help=f"Method for activations: {ACTIVATIONS}.")] = "lsq"
+    weights: Annotated[str, _method(help=f"Weights: {WEIGHTS}.", autocompletion=from_list(WEIGHTS))] = "uniform"
+    activations: Annotated[
+        str, _method(help=f"Method for activations: {ACTIVATIONS}.", autocompletion=from_list(ACTIVATIONS))
+    ] = "lsq"
     weight_option: Annotated[
         list[str] | None,
         _method(help="Option of the weights' method, as hwsim methods lists.", metavar="NAME=VALUE"),
@@ -94,7 +97,9 @@ class TrainOptions:
     momentum: Annotated[float | None, _recipe(help="Momentum of SGD (0.9).")] = None
     nesterov: Annotated[bool, _recipe("--nesterov", help="Let momentum look ahead.")] = False
     weight_decay: Annotated[float | None, _recipe(help="L2 decay (default: the recipe).")] = None
-    schedule: Annotated[str | None, _recipe(help=f"How the rate falls: {SCHEDULES} (cosine).")] = None
+    schedule: Annotated[
+        str | None, _recipe(help=f"How the rate falls: {SCHEDULES} (cosine).", autocompletion=from_list(SCHEDULES))
+    ] = None
     warmup_epochs: Annotated[int | None, _recipe(help="Epochs in which the rate rises first (0).")] = None
     milestones: Annotated[
         str | None, _recipe(help="Epochs after which the schedule step falls.", metavar="E,E,...")
@@ -105,7 +110,11 @@ class TrainOptions:
         float | None, _recipe(help="Keep the weights' moving average beside them, of this decay.", metavar="DECAY")
     ] = None
     augment: Annotated[
-        str | None, _recipe(help=f"Random changes of the images: {AUGMENTATIONS} (default: the recipe).")
+        str | None,
+        _recipe(
+            help=f"Random changes of the images: {AUGMENTATIONS} (default: the recipe).",
+            autocompletion=from_list(AUGMENTATIONS),
+        ),
     ] = None
 
     progressive: Annotated[
@@ -145,19 +154,3 @@ class TrainOptions:
     study: Annotated[str, _run(help="Name of the group of runs in reports.")] = "runs"
     out: Annotated[Path, _run(help="Folder that gets one folder per run.")] = Path("runs")
     output: FormatOption = Output.table
-
-
-def takes_train_options(command: Callable[[TrainOptions], None]) -> Callable[..., None]:
-    """Return the command as a function that has one parameter for each option, which is what typer reads."""
-
-    @wraps(command)
-    def with_parameters(**given: Any) -> None:
-        command(TrainOptions(**given))
-
-    parameters = [
-        Parameter(field.name, Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
-        for field in fields(TrainOptions)
-    ]
-    with_parameters.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    with_parameters.__annotations__ = {field.name: field.type for field in fields(TrainOptions)}
-    return with_parameters

@@ -1,10 +1,11 @@
 """`hwsim worker`: one of the machines that share the jobs of a folder."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from hwsim.cli.verbosity import note
 
 
 def worker(
@@ -27,4 +28,4 @@ def worker(
 
     if threads is not None:
         limit_threads(threads)
-    JobQueue(folder).work(until_empty, lambda job: print(f"job {job} is done", file=sys.stderr, flush=True))
+    JobQueue(folder).work(until_empty, lambda job: note(f"job {job} is done"))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from hwsim.errors import unknown_name
 from hwsim.files import read_json, write_json
 from hwsim.synthesis.flows import FLOWS, Flow, Measures
 from hwsim.synthesis.yosys import Yosys, find_yosys
+
+log = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "HWSIM_CACHE_DIR"
 
@@ -44,7 +47,9 @@ def synthesise(source: str, top: str, flow: str, yosys: Yosys | None = None, *, 
     tool = yosys or find_yosys()
     script = f"{READERS[language]}\nhierarchy -check -top {top}\n{(FLOWS[flow].script + END).format(top=top)}"
     file = cache_folder() / f"{_key(source, script, FLOWS[flow], tool)}.json"
-    if not file.is_file():
+    is_kept = file.is_file()
+    log.info("%s by flow %s: %s %s", top, flow, "read from the cache," if is_kept else "mapped, kept in", file)
+    if not is_kept:
         counted, netlist = tool.run(script, {"design": source, **FLOWS[flow].files()}, ["cells.json", "netlist.json"])
         write_json(file, {"count": _count(counted, top), "netlist": netlist, "version": tool.version})
     kept: dict[str, Any] = read_json(file)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.arithmetic import fit
+from hwsim.errors import CheckFailedError
 from hwsim.formats import Format
 from hwsim.multipliers import Multiplier
 from hwsim.synthesis.circuits import Circuit
@@ -23,7 +24,7 @@ Operands = tuple[IntArray, IntArray]  #: Codes of weights and activations, each 
 CYCLES, STREAMS = 256, 16  #: Length and number of the random streams that switching is counted on.
 
 
-class WrongNetlistError(ValueError):
+class WrongNetlistError(CheckFailedError):
     """A mapped circuit computes something else than the simulator."""
 
 

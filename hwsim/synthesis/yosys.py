@@ -1,5 +1,6 @@
 """Yosys: found, asked for its version, and run on files in a folder of its own."""
 
+import logging
 import os
 import re
 import shutil
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 MINIMUM = (0, 40)  #: Oldest version taken: Amaranth 0.5 asks for it, too. Only 0.70 was run.
 LAST_LINES = 8  #: How much of a failed run's output an error shows.
@@ -85,7 +88,9 @@ def _find(chosen: str | None, native: str | None) -> Yosys:
     refusals = []
     for command in candidates:
         try:
-            return Yosys(command, checked_version(_version_text(command)))
+            found = Yosys(command, checked_version(_version_text(command)))
+            log.info("Yosys %s: %s", found.version, command[0])
+            return found
         except YosysError as error:
             refusals.append(str(error))
     raise YosysError("; ".join(refusals))
