@@ -207,7 +207,7 @@ def test_help_of_every_command_shows_an_example() -> None:
     assert overview.exit_code == 0
     assert run().stdout.rstrip() == overview.stdout.rstrip()
     for command in COMMANDS:
-        name = command.__name__
+        name = command.__name__.replace("_", "-")
         assert name in overview.stdout
         text = run(name, "--help").stdout
         assert f"Example: hwsim {name} " in " ".join(text.split())

@@ -143,7 +143,7 @@ def test_what_our_libraries_log_is_told_only_if_verbose(capsys: pytest.CaptureFi
 
 
 def test_every_command_has_the_levels() -> None:
-    names = [command.__name__ for command in COMMANDS]
+    names = [command.__name__.replace("_", "-") for command in COMMANDS]
     for words in [
         *([name] for name in names),
         *(["rtl", name] for name in ("emit", "verify", "synth", "compare", "table")),

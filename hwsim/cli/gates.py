@@ -87,8 +87,6 @@ def compare(
 
     Example: hwsim rtl compare --bits 4 --format markdown
     """
-    import sys
-
     from hwsim.cost.gate_comparison import compare_gates
     from hwsim.output import write
 
@@ -103,7 +101,7 @@ def compare(
     rows = compare_gates(widths, parse_names(units, "--unit"), found)
     write(rows, output.value, title="Gates relative to the uniform circuit")
     for sentence in sentences:
-        print(sentence, file=sys.stderr)
+        note(sentence)
 
 
 def table(
