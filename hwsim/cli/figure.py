@@ -1,6 +1,6 @@
 """`hwsim figure`: one figure of what networks cost, or of a study, as a file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +17,7 @@ from hwsim.cli.designs import (
     complete_network,
     designs,
 )
+from hwsim.cli.network_figure import BlocksOption, DataDirOption, ImagesOption, LayerOption
 from hwsim.cli.options import parse_bits
 from hwsim.cli.verbosity import note
 
@@ -35,7 +36,7 @@ SourcesArgument = Annotated[
     list[str],
     typer.Argument(
         help="Networks of the literature (resnet18, mobilenetv2, ...), trained .safetensors networks, or lists of "
-        "layers in .csv or .onnx. For a figure of a study the folder of its runs.",
+        "layers in .csv or .onnx. For a figure of a study the folder of its runs, of trained networks a folder each.",
         metavar="NETWORK...",
         autocompletion=complete_network,
     ),
@@ -72,6 +73,10 @@ def figure(
     array: ArrayOption = None,
     dataflow: DataflowOption = None,
     style: StyleOption = None,
+    layer: LayerOption = None,
+    blocks: BlocksOption = None,
+    images: ImagesOption = None,
+    data_dir: DataDirOption = None,
 ) -> None:
     """Draw one figure of what networks cost, or of a study.
 
@@ -83,9 +88,11 @@ def figure(
 
     Of a training with --bwrf, from the folder of a run or of several seeds: bwrf-accuracy, feature-similarity.
 
+    Of trained networks beside their float start, on test images, from the folders of runs: distributions (of a layer's
+    weights and activations), block-errors, layer-errors.
+
     Example: hwsim figure roofline resnet18 --bits 8,4 --array 32x32 --out roofline.pdf
     """
-    from reports.figures import COST_FIGURES
     from reports.figures.style import picture_kind, save
     from reports.report import write_numbers
 
@@ -94,9 +101,9 @@ def figure(
         raise ValueError(f"the numbers of a figure are saved as .csv, got {data.name!r}")
     precision = dict(zip(PRECISION, (weights, bits, act_bits, exponents, first_last), strict=True))
     hardware = dict(zip(HARDWARE, (array, dataflow, style), strict=True))
-    given = _given({**precision, **hardware, "quantity": quantity})
-    draw = _cost_figure if name in COST_FIGURES else _study_figure
-    drawing, numbers = draw(name, networks, given)
+    network = {"layer": layer, "blocks": blocks, "images": images, "data_dir": data_dir}
+    given = _given({**precision, **hardware, **network, "quantity": quantity})
+    drawing, numbers = _drawing(name)(name, networks, given)
     written = [save(drawing, out), *([write_numbers(numbers, data)] if data else [])]
     for path in written:
         note(path)
@@ -105,6 +112,26 @@ def figure(
 def _given(options: Options) -> Options:
     """Return the options that are not left out."""
     return {option: value for option, value in options.items() if value is not None}
+
+
+def _drawing(name: str) -> "Callable[[str, Sequence[str], Options], tuple[Figure, pd.DataFrame]]":
+    """Return what draws the figures of its kind."""
+    from reports.figures import COST_FIGURES, NETWORK_FIGURES
+
+    if name in NETWORK_FIGURES:
+        return _network_figure
+    return _cost_figure if name in COST_FIGURES else _study_figure
+
+
+def _network_figure(name: str, sources: Sequence[str], given: Options) -> "tuple[Figure, pd.DataFrame]":
+    from hwsim.cli.network_figure import COMMON, measure
+    from reports.figures import NETWORK_FIGURES
+    from reports.report import draw_numbers
+
+    kind = NETWORK_FIGURES[name]
+    _check_options(name, given, (*kind.options, *COMMON))
+    numbers = kind.data(measure(name, sources, given))
+    return draw_numbers(kind.draw, numbers), numbers
 
 
 def _cost_figure(name: str, sources: Sequence[str], given: Options) -> "tuple[Figure, pd.DataFrame]":
@@ -126,13 +153,13 @@ def _cost_figure(name: str, sources: Sequence[str], given: Options) -> "tuple[Fi
 
 def _study_figure(name: str, sources: Sequence[str], given: Options) -> "tuple[Figure, pd.DataFrame]":
     from hwsim.errors import unknown_name
-    from reports.figures import COST_FIGURES, FIGURES, GATE_FIGURES, TRAINING_FIGURES
+    from reports.figures import COST_FIGURES, FIGURES, GATE_FIGURES, NETWORK_FIGURES, TRAINING_FIGURES
     from reports.records import load_study
     from reports.report import draw_figure
 
     figures = {**FIGURES, **GATE_FIGURES, **TRAINING_FIGURES}
     if name not in figures:
-        raise unknown_name("figure", name, (*COST_FIGURES, *figures))
+        raise unknown_name("figure", name, (*COST_FIGURES, *figures, *NETWORK_FIGURES))
     _check_options(name, given, ())
     if len(sources) != 1:
         raise ValueError(f"the figure {name} takes one folder of runs, got {len(sources)}")

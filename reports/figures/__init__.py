@@ -9,11 +9,14 @@ from matplotlib.figure import Figure
 
 from reports.figures import (
     accuracy_cost,
+    block_errors,
     bwrf_accuracy,
     conventions,
+    distributions,
     feature_similarity,
     gate_counts,
     layer_costs,
+    layer_errors,
     levels,
     overhead,
     roofline,
@@ -21,9 +24,19 @@ from reports.figures import (
     table_error,
 )
 from reports.gates import with_gates
+from reports.measured import Measured
 from reports.records import Study
 
-__all__ = ["COST_FIGURES", "FIGURES", "GATE_FIGURES", "TRAINING_FIGURES", "CostFigureKind", "FigureKind"]
+__all__ = [
+    "COST_FIGURES",
+    "FIGURES",
+    "GATE_FIGURES",
+    "NETWORK_FIGURES",
+    "TRAINING_FIGURES",
+    "CostFigureKind",
+    "FigureKind",
+    "NetworkFigureKind",
+]
 
 
 @dataclass(frozen=True)
@@ -144,5 +157,43 @@ COST_FIGURES: Mapping[str, CostFigureKind] = {
         conventions.data,
         conventions.draw,
         bits=(8, 4, 3, 2),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class NetworkFigureKind:
+    """A figure of what trained networks compute; what it shows is measured by `trainers.measurements` of its name.
+
+    Attributes:
+        caption: what it shows, in a sentence.
+        data: the numbers that it shows, of what was measured.
+        draw: the figure of such numbers.
+        options: the keyword options of the measurement.
+    """
+
+    caption: str
+    data: Callable[[Measured], pd.DataFrame]
+    draw: Callable[[pd.DataFrame], Figure]
+    options: tuple[str, ...] = ()
+
+
+NETWORK_FIGURES: Mapping[str, NetworkFigureKind] = {
+    "distributions": NetworkFigureKind(
+        "Weights and activations of a layer before and after quantization, and what ASQ multiplies its step by.",
+        distributions.data,
+        distributions.draw,
+        options=("layer",),
+    ),
+    "block-errors": NetworkFigureKind(
+        "Error of the features of quantized networks against their float start, of each block alone and accumulated.",
+        block_errors.data,
+        block_errors.draw,
+        options=("blocks",),
+    ),
+    "layer-errors": NetworkFigureKind(
+        "Quantization error of the activations that enter each layer, with its spread over images.",
+        layer_errors.data,
+        layer_errors.draw,
     ),
 }
