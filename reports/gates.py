@@ -1,9 +1,6 @@
 """Designs of a study beside the gates of their processing elements."""
 
 from collections.abc import Iterable
-from typing import Any
-
-import pandas as pd
 
 from hwsim.cost.gates import GateRow, load_gates
 from hwsim.synthesis.circuits import Circuit
@@ -28,16 +25,6 @@ def element(kind: str, bits: int, act_bits: int) -> GateRow | None:
     return None
 
 
-def with_gates(study: Study) -> pd.DataFrame:
-    """Return the designs of the study, one row each, with the area of a processing element in NAND2 gates: `nand2`.
-
-    The layers between the first and the last are meant; NaN where the table has no such element.
-    """
-    table = designs(study)
-    names = zip(table["weights"], table["bits"], table["act_bits"], strict=True)
-    return table.assign(nand2=[_gates(*name) for name in names])
-
-
 def accuracies(study: Study) -> dict[Circuit, float]:
     """Return the mean integer accuracy, in 0..1, of the designs of a study by their processing element.
 
@@ -58,8 +45,3 @@ def differences(study: Study, bits: Iterable[int]) -> list[str]:
         for groups in study_groups(study)
         for found in against_uniform([group for group in groups if widths(group) in chosen])
     ]
-
-
-def _gates(kind: str, bits: Any, act_bits: Any) -> float:
-    found = None if pd.isna(bits) or pd.isna(act_bits) else element(kind, int(bits), int(act_bits))
-    return found.gate_equivalents if found else float("nan")

@@ -53,7 +53,7 @@ REGISTRIES = {
     "hwsim/cost/bops.py": ("CONVENTIONS",),
     "hwsim/cost/systolic.py": ("DATAFLOWS",),
     "hwsim/cost/throughput.py": ("STYLES",),
-    "reports/figures/__init__.py": ("COST_FIGURES", "FIGURES", "GATE_FIGURES", "TRAINING_FIGURES"),
+    "reports/figures/__init__.py": ("COST_FIGURES", "FIGURES", "HARDWARE_FIGURES", "TRAINING_FIGURES", "NETWORK_FIGURES"),
     "trainers/models/__init__.py": ("MODELS",),
 }
 

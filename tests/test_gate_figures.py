@@ -9,10 +9,9 @@ from run_records import record, save
 
 from hwsim.cost.gates import find_gates
 from hwsim.synthesis.circuits import Circuit
-from reports.figures import GATE_FIGURES, gate_counts, style
-from reports.gates import accuracies, element, with_gates
+from reports.figures import gate_counts, style
+from reports.gates import accuracies, element
 from reports.records import load_study
-from reports.report import draw_figure
 
 
 @pytest.fixture
@@ -37,21 +36,13 @@ def test_the_figure_of_gates_draws_every_line_of_the_table() -> None:
     assert drawing.get_figwidth() == style.PAGE_WIDTH_IN
 
 
-def test_designs_get_the_area_of_their_element(folder: Path) -> None:
-    table = with_gates(load_study(folder)).set_index("design")["nand2"]
-    assert table["uniform-w4a4"] == find_gates(Circuit("uniform", 4, 4).multiplier, "pe").gate_equivalents
-    post = element("post", 4, 4)
+def test_designs_have_the_element_of_the_table_that_they_are_exported_with() -> None:
+    uniform, post = element("uniform", 4, 4), element("post", 4, 4)
+    assert uniform is not None
     assert post is not None
+    assert uniform.circuit == Circuit("uniform", 4, 4, "pe")
     assert (post.circuit.layout, post.circuit.fraction_bits) == ("shared", 6)
-    assert table["post-w4a4"] == post.gate_equivalents
-    assert np.isnan(table["lsq_plus-w4a4"])
     assert element("uniform", 4, 8) is None
-
-
-def test_accuracy_against_area_is_drawn_of_the_known_designs(folder: Path) -> None:
-    drawing, numbers = draw_figure(GATE_FIGURES["accuracy-area"], load_study(folder))
-    assert numbers["nand2"].notna().sum() == 3
-    assert drawing.axes[0].get_xlabel() == "processing element [NAND2 gates, sky130]"
 
 
 def test_the_comparison_tells_the_accuracy_where_there_are_records(folder: Path) -> None:

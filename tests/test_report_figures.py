@@ -1,18 +1,26 @@
 """What the figures draw equals what they are given; the files are equal for equal data."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from figure_checks import cut_or_overlapping
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
 
+from hwsim.cost import accelerator
+from hwsim.cost.gates import find_gates
 from hwsim.formats import Uniform, make_format
 from hwsim.multipliers import multiplier_for
-from reports.figures import accuracy_cost, levels, style, table_error
+from hwsim.network_file import load_network
+from hwsim.workload import Workload
+from reports.figures import HARDWARE_FIGURES, accuracy_cost, levels, style, table_error
 from reports.pareto import pareto_front
+from reports.records import load_study
+from reports.report import draw_figure
 
 NAN = float("nan")
 COLUMNS = ["design", "weights", "bits", "mean", "sd", "n", "bops", "weight_storage_bits"]
@@ -31,7 +39,8 @@ def design_points(model: str = "resnet") -> pd.DataFrame:
     rows = pd.DataFrame(POINTS, columns=COLUMNS).astype({"bits": "Int64"})
     integer = {f"accuracy_integer_{name}": rows[name] for name in ("mean", "sd", "n")}
     floats = {"accuracy_float_mean": 0.978, "accuracy_float_sd": 0.004}
-    return rows.assign(data="digits", model=model, act_bits=rows["bits"], **integer, **floats)
+    networks: dict[str, Any] = {"energy_pj": rows["bops"] / 4, "area_um2": 100 + 10 * rows["bits"], "cycles": 900.0}
+    return rows.assign(data="digits", model=model, act_bits=rows["bits"], **integer, **floats, **networks)
 
 
 def drawn_points(axes: Axes) -> dict[str, list[tuple[float, float]]]:
@@ -70,7 +79,7 @@ def test_pareto_front_of_unequal_lengths_is_refused() -> None:
         pareto_front([1, 2], [1])
 
 
-@pytest.mark.parametrize(("axis", "column"), [("bops", "bops"), ("storage", "weight_storage_bits")])
+@pytest.mark.parametrize(("axis", "column"), accuracy_cost.COLUMNS.items())
 def test_accuracy_cost_draws_every_measured_design_where_it_is(axis: str, column: str) -> None:
     points = design_points()
     drawn = drawn_points(accuracy_cost.draw(points, axis).axes[0])
@@ -79,6 +88,60 @@ def test_accuracy_cost_draws_every_measured_design_where_it_is(axis: str, column
     for family, label in labels.items():
         rows = points[(points["weights"] == family) & points["mean"].notna()]
         assert drawn[label] == sorted(zip(rows[column], 100 * rows["mean"], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("axis", "label"),
+    [
+        ("bops", "bit operations per image\n(MACs x weight bits x activation bits)"),
+        ("storage", "weight storage [bit]\n(weight codes, without scales and biases)"),
+        ("energy", "energy per image [J]\n(arithmetic, buffers and DRAM; "),
+        ("area", "area of the processing element [µm²]\n(multiplier and accumulator of most products,"),
+        ("cycles", "cycles per image\n(longer of computation and transfers; "),
+    ],
+)
+def test_every_axis_is_labelled_with_its_unit_and_nothing_overlaps(axis: str, label: str) -> None:
+    drawing = accuracy_cost.draw(design_points(), axis)
+    assert drawing.axes[0].get_xlabel().startswith(label)
+    assert cut_or_overlapping(drawing) == []
+
+
+def test_picojoules_are_shown_in_joules() -> None:
+    drawing = accuracy_cost.draw(design_points(), "energy")
+    drawing.draw_without_rendering()
+    labels = {tick.get_loc(): tick.label1.get_text() for tick in drawing.axes[0].xaxis.get_major_ticks()}
+    assert labels[2.0e5] == "200n"
+
+
+def test_designs_of_one_cost_are_in_the_middle_of_the_axis() -> None:
+    axes = accuracy_cost.draw(design_points(), "cycles").axes[0]
+    low, high = axes.get_xlim()
+    assert low * high == pytest.approx(900**2)
+    assert low < 900 / 1.4
+
+
+def test_hardware_costs_are_those_of_the_networks_beside_the_records(tiny_study: Path) -> None:
+    path = next(tiny_study.glob("*post*/network.safetensors"))
+    machine = accelerator(Workload.from_network(load_network(path)))
+    rows = accuracy_cost.data_with_networks(load_study(tiny_study)).set_index("design")
+    element = find_gates(multiplier_for(make_format("post", 3), Uniform(3, signed=False)), "pe")
+    expected = {
+        "energy_pj": machine.value("energy"),
+        "area_um2": element.measures["area"],
+        "cycles": machine.value("total_cycles"),
+    }
+    for column, value in expected.items():
+        assert rows[column]["post-w3a3"] == value
+        assert np.isnan(rows[column]["float"])
+
+
+@pytest.mark.parametrize("name", HARDWARE_FIGURES)
+def test_figures_of_hardware_are_drawn_of_a_study(tiny_study: Path, name: str) -> None:
+    drawing, numbers = draw_figure(HARDWARE_FIGURES[name], load_study(tiny_study))
+    column = accuracy_cost.COLUMNS[name.removeprefix("accuracy-")]
+    [point] = drawn_points(drawing.axes[0])["POST"]
+    row = numbers.set_index("design").loc["post-w3a3"]
+    assert point == (row[column], 100 * row["accuracy_integer_mean"])
 
 
 def test_designs_of_one_cost_stand_side_by_side_and_the_best_in_its_place() -> None:

@@ -38,6 +38,7 @@ OPTIONS: dict[str, TrainConfig] = {
     ),
     "average": replace(QUANTIZED, activations="asq", average=0.9),
     "average of frozen weights": replace(QUANTIZED, weights="inq", average=0.5),
+    "intervals": replace(QUANTIZED, weights="qil", activations="qil"),
     "bf16": replace(QUANTIZED, bf16=True),
     "channels last": replace(QUANTIZED, channels_last=True, augment="crop_flip"),
 }

@@ -67,3 +67,13 @@ def in_float32(quantizer: Quantizer, x: Tensor) -> Tensor:
 def quant_layers(model: nn.Module) -> dict[str, QuantLayer]:
     """Return the quantized layers of a model by name, in the order of registration."""
     return {name: module for name, module in model.named_modules() if isinstance(module, QuantLayer)}
+
+
+def followed_values(model: nn.Module) -> dict[str, float]:
+    """Return what the quantizers let a record follow (`Quantizer.followed`), as `learned/<layer>/<role>/<name>`."""
+    return {
+        f"learned/{layer}/{quantizer.role}/{name}": value
+        for layer, module in quant_layers(model).items()
+        for quantizer in (module.weight_quantizer, module.activation_quantizer)
+        for name, value in quantizer.followed().items()
+    }

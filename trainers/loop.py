@@ -27,6 +27,7 @@ from trainers.evaluate import as_inputs, count_correct
 from trainers.feed import Feed
 from trainers.guard import STEPS_BETWEEN_LOOKS, Guard
 from trainers.hardware import as_trained, table_hashes
+from trainers.layers import followed_values
 from trainers.learned_bits import BudgetObjective, keep_within_budget
 from trainers.model_file import load_model, save_model
 from trainers.models import make_model
@@ -345,7 +346,7 @@ def close_epoch(state: State, config: TrainConfig, dataset: Data) -> None:
     """Add the epoch to the curves and move on to the next.
 
     Losses and accuracies are means over images, the training ones over the epoch's steps as they were taken; the
-    learning rate is the first step's. The objective may add its own.
+    learning rate is the first step's. The objective and the quantizers may add their own.
     """
     images, steps, losses = len(dataset.train_labels), len(state.losses), state.losses.cpu()
     sizes = torch.full((steps,), config.batch_size, dtype=torch.float64)
@@ -359,6 +360,7 @@ def close_epoch(state: State, config: TrainConfig, dataset: Data) -> None:
             "lr": learning_rate(config, state.epoch, 0, steps),
             **average_accuracy(state, dataset),
             **state.objective.measure(dataset),
+            **followed_values(state.model),
         }
     )
     state.epoch, state.step = state.epoch + 1, 0

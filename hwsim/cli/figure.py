@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from reports.figures import CostFigureKind
 
 complete_figure = from_registry(
-    "reports/figures/__init__.py", "COST_FIGURES", "FIGURES", "GATE_FIGURES", "TRAINING_FIGURES"
+    "reports/figures/__init__.py", "COST_FIGURES", "FIGURES", "HARDWARE_FIGURES", "TRAINING_FIGURES", "NETWORK_FIGURES"
 )
 SourcesArgument = Annotated[
     list[str],
@@ -83,10 +83,11 @@ def figure(
     Of costs, without training anything: layer-costs (a bar per layer, stacked by part), overhead (of ASQ's adapters, in
     several networks), roofline, storage, conventions (of counting bit operations).
 
-    Of a study, from the folder of its runs: accuracy-bops, accuracy-storage, accuracy-area, levels, table-error,
-    gates (of multipliers, as synthesised).
+    Of a study, from the folder of its runs: accuracy-bops, accuracy-storage, accuracy-energy, accuracy-area,
+    accuracy-cycles, levels, table-error, gates (of multipliers, as synthesised).
 
-    Of a training with --bwrf, from the folder of a run or of several seeds: bwrf-accuracy, feature-similarity.
+    Of a training, from the folder of a run or of several seeds: bwrf-accuracy and feature-similarity with --bwrf,
+    qil-intervals with --weights qil or --activations qil.
 
     Of trained networks beside their float start, on test images, from the folders of runs: distributions (of a layer's
     weights and activations), block-errors, layer-errors.
@@ -153,11 +154,11 @@ def _cost_figure(name: str, sources: Sequence[str], given: Options) -> "tuple[Fi
 
 def _study_figure(name: str, sources: Sequence[str], given: Options) -> "tuple[Figure, pd.DataFrame]":
     from hwsim.errors import unknown_name
-    from reports.figures import COST_FIGURES, FIGURES, GATE_FIGURES, NETWORK_FIGURES, TRAINING_FIGURES
+    from reports.figures import COST_FIGURES, FIGURES, HARDWARE_FIGURES, NETWORK_FIGURES, TRAINING_FIGURES
     from reports.records import load_study
     from reports.report import draw_figure
 
-    figures = {**FIGURES, **GATE_FIGURES, **TRAINING_FIGURES}
+    figures = {**FIGURES, **HARDWARE_FIGURES, **TRAINING_FIGURES}
     if name not in figures:
         raise unknown_name("figure", name, (*COST_FIGURES, *figures, *NETWORK_FIGURES))
     _check_options(name, given, ())

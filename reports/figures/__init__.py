@@ -19,18 +19,18 @@ from reports.figures import (
     layer_errors,
     levels,
     overhead,
+    qil_intervals,
     roofline,
     storage,
     table_error,
 )
-from reports.gates import with_gates
 from reports.measured import Measured
 from reports.records import Study
 
 __all__ = [
     "COST_FIGURES",
     "FIGURES",
-    "GATE_FIGURES",
+    "HARDWARE_FIGURES",
     "NETWORK_FIGURES",
     "TRAINING_FIGURES",
     "CostFigureKind",
@@ -83,17 +83,27 @@ FIGURES: Mapping[str, FigureKind] = {
 }
 
 
-#: Figures of a study whose designs' gates are known; a report of any study cannot hold them.
-GATE_FIGURES: Mapping[str, FigureKind] = {
+#: Figures of a study whose runs left their networks; a report of any study cannot hold them.
+HARDWARE_FIGURES: Mapping[str, FigureKind] = {
+    "accuracy-energy": FigureKind(
+        "Integer accuracy against the energy of an image on an array, a point per design, with the Pareto front.",
+        accuracy_cost.data_with_networks,
+        partial(accuracy_cost.draw, axis="energy"),
+    ),
     "accuracy-area": FigureKind(
         "Integer accuracy against the synthesised area of a processing element, a point per design.",
-        with_gates,
+        accuracy_cost.data_with_networks,
         partial(accuracy_cost.draw, axis="area"),
+    ),
+    "accuracy-cycles": FigureKind(
+        "Integer accuracy against the cycles of an image on an array, a point per design, with the Pareto front.",
+        accuracy_cost.data_with_networks,
+        partial(accuracy_cost.draw, axis="cycles"),
     ),
 }
 
 
-#: Figures of trainings with BWRF, of one design; a report of any study cannot hold them.
+#: Figures of trainings with BWRF or QIL, of one design; a report of any study cannot hold them.
 TRAINING_FIGURES: Mapping[str, FigureKind] = {
     "bwrf-accuracy": FigureKind(
         "Accuracy of mixed-precision networks beside the low-precision one, a line per network over the epochs.",
@@ -104,6 +114,11 @@ TRAINING_FIGURES: Mapping[str, FigureKind] = {
         "Cosine between the features of a low-precision and a float network, a line per stage over the epochs.",
         feature_similarity.data,
         feature_similarity.draw,
+    ),
+    "qil-intervals": FigureKind(
+        "Centre and half-width of QIL's intervals relative to their start, a line per layer over the epochs.",
+        qil_intervals.data,
+        qil_intervals.draw,
     ),
 }
 

@@ -1,45 +1,61 @@
 """Accuracy against cost, with the Pareto front: what precision buys."""
 
+import textwrap
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator
 from matplotlib.transforms import ScaledTranslation, Transform
 
 from hwsim.errors import unknown_name
 from reports.designs import designs
-from reports.figures import style
+from reports.figures import bars, style
+from reports.pages.axes import AXES
+from reports.pages.design import page_designs
 from reports.pareto import pareto_front
 from reports.records import FLOAT_DESIGN, Study
 
-PANEL_HEIGHT_IN = 2.4
+PANEL_HEIGHT_IN = 2.1
+LINE_HEIGHT_IN = 0.12  #: of labels above and below a panel
 SAME_PLACE = 1.04  #: costs closer than this ratio share a label and stand side by side
 ASIDE_PT = 4.5  #: that far, so that none hides another
+NARROWEST = 1.5  #: ratio of costs below which an axis is widened, so that designs of one cost stand in its middle
+LABEL_SHARE = 0.07  #: of an axis, that a label above it needs
+NOTE_WIDTH = 50  #: characters that a line below an axis has room for
 
-
-@dataclass(frozen=True)
-class CostAxis:
-    """A cost to plot against: a column of the designs, and the axis' label with its unit."""
-
-    column: str
-    label: str
-
-
-AXES: Mapping[str, CostAxis] = {
-    "bops": CostAxis("bops", "bit operations per image (BOPs)"),
-    "storage": CostAxis("weight_storage_bits", "weight storage [bit]"),
-    "area": CostAxis("nand2", "processing element [NAND2 gates, sky130]"),
+#: Axis of a report's page -> the column of the designs that holds its cost.
+COLUMNS: Mapping[str, str] = {
+    "bops": "bops",
+    "storage": "weight_storage_bits",
+    "energy": "energy_pj",
+    "area": "area_um2",
+    "cycles": "cycles",
 }
+ON_NETWORK = ("energy", "area", "cycles")  #: What only the network beside a run's record tells.
 
 
 def data(study: Study) -> pd.DataFrame:
     """Return the designs of the study, one row each, as `reports.designs.designs` does."""
     return designs(study)
+
+
+def data_with_networks(study: Study) -> pd.DataFrame:
+    """Return the designs with what their networks cost, as a report's pages show it (`reports.pages.axes`).
+
+    Columns besides those of `data`: energy_pj, area_um2, cycles; NaN where no run left a network or nothing prices it.
+
+    Raises:
+        ValueError: a network is damaged.
+    """
+    costs = [design.costs for design in page_designs(study)]
+    return designs(study).assign(
+        **{COLUMNS[name]: [cost.get(name, float("nan")) for cost in costs] for name in ON_NETWORK}
+    )
 
 
 def draw(points: pd.DataFrame, axis: str = "bops") -> Figure:
@@ -50,23 +66,23 @@ def draw(points: pd.DataFrame, axis: str = "bops") -> Figure:
 
     Args:
         points: the designs.
-        axis: a name in `AXES`.
+        axis: a name in `COLUMNS`.
 
     Raises:
         ValueError: the axis is unknown, or no design has both numbers.
     """
-    if axis not in AXES:
-        raise unknown_name("cost axis", axis, AXES)
-    cost = AXES[axis]
-    measured = points.dropna(subset=[cost.column, "accuracy_integer_mean"])
+    if axis not in COLUMNS:
+        raise unknown_name("cost axis", axis, COLUMNS)
+    measured = points.rename(columns={COLUMNS[axis]: "cost"}).dropna(subset=["cost", "accuracy_integer_mean"])
     if measured.empty:
-        raise ValueError(f"no design has both an integer accuracy and {cost.column}")
+        raise ValueError(f"no design has both an integer accuracy and {COLUMNS[axis]}")
     panels = list(measured.groupby(["data", "model"]))
     with style.paper():
-        drawing = style.figure(height_in=PANEL_HEIGHT_IN * len(panels))
+        lines = len(_label(axis)) + max(_marks(rows).map(len).max() for _, rows in panels)
+        drawing = style.figure(height_in=(PANEL_HEIGHT_IN + LINE_HEIGHT_IN * lines) * len(panels))
         grid = drawing.subplots(len(panels), 1, squeeze=False)[:, 0]
         for axes, (key, rows) in zip(grid, panels, strict=True):
-            _panel(drawing, axes, rows, cost)
+            _panel(drawing, axes, rows, axis)
             _baseline(axes, points[(points["data"] == key[0]) & (points["model"] == key[1])])
             if len(panels) > 1:
                 axes.set_title(", ".join(map(str, key)))
@@ -74,23 +90,23 @@ def draw(points: pd.DataFrame, axis: str = "bops") -> Figure:
     return drawing
 
 
-def _panel(drawing: Figure, axes: Axes, rows: pd.DataFrame, cost: CostAxis) -> None:
-    rows = rows.assign(front=pareto_front(rows[cost.column], rows["accuracy_integer_mean"]))
-    _front(axes, rows[rows["front"]].sort_values(cost.column), cost)
+def _panel(drawing: Figure, axes: Axes, rows: pd.DataFrame, axis: str) -> None:
+    rows = rows.assign(front=pareto_front(rows["cost"], rows["accuracy_integer_mean"]))
+    _front(axes, rows[rows["front"]].sort_values("cost"))
     families = list(rows["weights"].unique())
-    for _, chosen in rows.assign(step=_steps_aside(rows, cost)).groupby(["weights", "step"], sort=False):
+    for _, chosen in rows.assign(step=_steps_aside(rows)).groupby(["weights", "step"], sort=False):
         first = chosen.iloc[0]
         aside = ScaledTranslation(first["step"] * ASIDE_PT / 72, 0, drawing.dpi_scale_trans)
-        _points(axes, chosen, cost, style.look(first["weights"], families), axes.transData + aside)
+        _points(axes, chosen, style.look(first["weights"], families), axes.transData + aside)
     axes.set_ylabel(f"integer accuracy [%]\n(mean and s.d., {_seeds(rows)})")
-    axes.set_xlabel(cost.label)
-    _cost_scale(axes)
-    _mark_bits(axes, rows, cost)
+    _cost_scale(axes, rows["cost"], axis)
+    axes.set_xlabel("\n".join(_label(axis)))
+    _mark_bits(axes, _marks(rows))
 
 
-def _front(axes: Axes, front: pd.DataFrame, cost: CostAxis) -> None:
+def _front(axes: Axes, front: pd.DataFrame) -> None:
     axes.plot(
-        front[cost.column],
+        front["cost"],
         100 * front["accuracy_integer_mean"],
         drawstyle="steps-post",
         color=style.GREY,
@@ -100,28 +116,28 @@ def _front(axes: Axes, front: pd.DataFrame, cost: CostAxis) -> None:
     )
 
 
-def _steps_aside(rows: pd.DataFrame, cost: CostAxis) -> "pd.Series[int]":
+def _steps_aside(rows: pd.DataFrame) -> "pd.Series[int]":
     """Return how many steps each design stands beside its cost: 0, -1, 1, -2, ... among designs of one cost.
 
     A design of the Pareto front stays in its place, so that the front goes through it.
     """
     ranked = rows.sort_values("front", ascending=False, kind="stable")
-    rank = ranked.groupby(_places(ranked[cost.column])).cumcount()
+    rank = ranked.groupby(_places(ranked["cost"])).cumcount()
     return (((rank + 1) // 2) * (1 - 2 * (rank % 2))).loc[rows.index]
 
 
-def _places(costs: "pd.Series[float]") -> "pd.Series[float]":
+def _places(costs: "pd.Series[float]", ratio: float = SAME_PLACE) -> "pd.Series[float]":
     """Return the place of each cost: the lowest of the costs that are nearly equal to it."""
     places: dict[float, float] = {}
     for cost in sorted(costs.unique()):
         last = next(reversed(places.values()), 0.0)
-        places[cost] = last if cost < SAME_PLACE * last else cost
+        places[cost] = last if cost < ratio * last else cost
     return costs.map(places)
 
 
-def _points(axes: Axes, rows: pd.DataFrame, cost: CostAxis, look: style.Look, place: Transform) -> None:
+def _points(axes: Axes, rows: pd.DataFrame, look: style.Look, place: Transform) -> None:
     axes.errorbar(
-        rows[cost.column],
+        rows["cost"],
         100 * rows["accuracy_integer_mean"],
         yerr=100 * rows["accuracy_integer_sd"],
         fmt=look.marker,
@@ -136,7 +152,7 @@ def _points(axes: Axes, rows: pd.DataFrame, cost: CostAxis, look: style.Look, pl
     )
     deviation = rows["accuracy_integer_sd"].fillna(0)
     for end in (rows["accuracy_integer_mean"] - deviation, rows["accuracy_integer_mean"] + deviation):
-        axes.update_datalim(np.column_stack([rows[cost.column], 100 * end]))
+        axes.update_datalim(np.column_stack([rows["cost"], 100 * end]))
 
 
 def _baseline(axes: Axes, rows: pd.DataFrame) -> None:
@@ -151,21 +167,36 @@ def _seeds(rows: pd.DataFrame) -> str:
     return f"{low} seed{'s' if low > 1 else ''}" if low == high else f"{low} to {high} seeds"
 
 
-def _cost_scale(axes: Axes) -> None:
+def _cost_scale(axes: Axes, costs: "pd.Series[float]", axis: str) -> None:
+    unit = AXES[axis].unit
+    size, prefixed = bars.SHOWN_UNITS.get(unit, (unit, 1.0))[1], EngFormatter(sep="")
     axes.set_xscale("log")
-    axes.margins(x=0.08)
     axes.autoscale_view()
-    low, high = axes.get_xlim()
+    ratio = max(costs.max() / costs.min(), NARROWEST)
+    margin = ratio / (costs.max() / costs.min()) * ratio**0.08
+    low, high = axes.set_xlim(costs.min() / margin, costs.max() * margin)
     ticks = (1, 2, 3, 4, 6, 8) if high < 15 * low else (1, 2, 5) if high < 80 * low else (1,)
     axes.xaxis.set_major_locator(LogLocator(subs=ticks))
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: prefixed(value * size)))
     axes.minorticks_off()
 
 
-def _mark_bits(axes: Axes, rows: pd.DataFrame, cost: CostAxis) -> None:
-    """Name the bit widths above the costs that they lead to."""
+def _label(axis: str) -> list[str]:
+    """Return the lines below an axis: the cost with its unit, and what is counted."""
+    cost = AXES[axis]
+    unit = bars.SHOWN_UNITS.get(cost.unit, (cost.unit,))[0]
+    return [f"{cost.label} [{unit}]" if unit else cost.label, *textwrap.wrap(f"({cost.note})", NOTE_WIDTH)]
+
+
+def _marks(rows: pd.DataFrame) -> "pd.Series[Any]":
+    """Return the bit widths by the costs that they lead to; costs too near for two labels share one."""
     names = rows["bits"].astype(str) + "/" + rows["act_bits"].astype(str)
-    marks = names.groupby(_places(rows[cost.column])).unique()
+    ratio = (rows["cost"].max() / rows["cost"].min()) ** LABEL_SHARE
+    return names.groupby(_places(rows["cost"], max(ratio, SAME_PLACE))).unique()
+
+
+def _mark_bits(axes: Axes, marks: "pd.Series[Any]") -> None:
+    """Name the bit widths above their costs."""
     top = axes.secondary_xaxis("top")
     top.set_xticks(list(marks.index), ["\n".join(sharing) for sharing in marks])
     top.set_xlabel("bits of weights / activations")

@@ -6,7 +6,7 @@ After figure 3 of Yu et al., arXiv:2412.15846.
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reports.figures import style, training
+from reports.figures import lines, style, training
 from reports.records import Study
 
 PREFIX = "mixed_accuracy/"
@@ -35,8 +35,9 @@ def draw(rows: pd.DataFrame) -> Figure:
     with style.paper():
         drawing = style.figure(height_in=2.6)
         axes = drawing.subplots()
-        training.draw_lines(axes, rows.assign(accuracy=100 * rows["accuracy"]), "network", "accuracy")
-        axes.set_ylabel(f"test accuracy [%]\n({training.seeds_text(rows)})")
+        lines.draw(axes, rows.assign(accuracy=100 * rows["accuracy"]), "network", "epoch", "accuracy")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(f"test accuracy [%]\n({lines.seeds_text(rows)})")
         axes.set_title(rows["design"].iloc[0])
         drawing.legend(loc="outside lower center", ncols=2)
     return drawing

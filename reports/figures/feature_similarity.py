@@ -6,7 +6,7 @@ After figure 4 of Yu et al., arXiv:2412.15846, which shows the cosine distance.
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reports.figures import style, training
+from reports.figures import lines, style, training
 from reports.records import Study
 
 PREFIX = "similarity/"
@@ -32,8 +32,9 @@ def draw(rows: pd.DataFrame) -> Figure:
     with style.paper():
         drawing = style.figure(height_in=2.4)
         axes = drawing.subplots()
-        training.draw_lines(axes, rows, "stage", "similarity")
-        axes.set_ylabel(f"cosine of features\n({training.seeds_text(rows)})")
+        lines.draw(axes, rows, "stage", "epoch", "similarity")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(f"cosine of features\n({lines.seeds_text(rows)})")
         axes.set_title(rows["design"].iloc[0])
         drawing.legend(title="output of stage", loc="outside lower center", ncols=3)
     return drawing

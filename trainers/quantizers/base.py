@@ -140,6 +140,10 @@ class Quantizer(nn.Module, ABC):
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Do what the method does before an epoch, counted from 0; most do nothing."""
 
+    def followed(self) -> dict[str, float]:
+        """Return the learned values by name that a run's record follows over the epochs; most methods name none."""
+        return {}
+
     def extra_repr(self) -> str:
         """Show format and granularity in the module's text."""
         return f"{self.format}, {self.role}, {'per channel' if self.per_channel else 'per tensor'}"

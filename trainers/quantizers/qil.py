@@ -103,6 +103,11 @@ class QilQuantizer(Quantizer):
         assert isinstance(previous, QilQuantizer)
         self.load_state_dict(previous.state_dict())
 
+    def followed(self) -> dict[str, float]:
+        """Return centre and half-width of the interval, and what both were at the start, in units of the data."""
+        values = {"center": self.center, "radius": positive(self.radius), "start": self.unit / 2}
+        return {name: value.item() for name, value in values.items()}
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the rounded place of each value in the interval, with its sign."""
         gamma = None if self.gamma is None else self.gamma.clamp(*GAMMA_RANGE)
