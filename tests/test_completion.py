@@ -53,7 +53,13 @@ REGISTRIES = {
     "hwsim/cost/bops.py": ("CONVENTIONS",),
     "hwsim/cost/systolic.py": ("DATAFLOWS",),
     "hwsim/cost/throughput.py": ("STYLES",),
-    "reports/figures/__init__.py": ("COST_FIGURES", "FIGURES", "HARDWARE_FIGURES", "TRAINING_FIGURES", "NETWORK_FIGURES"),
+    "reports/figures/__init__.py": (
+        "COST_FIGURES",
+        "FIGURES",
+        "HARDWARE_FIGURES",
+        "TRAINING_FIGURES",
+        "NETWORK_FIGURES",
+    ),
     "trainers/models/__init__.py": ("MODELS",),
 }
 
