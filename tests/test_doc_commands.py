@@ -1,0 +1,216 @@
+"""Every command of the documentation runs, or at least is one that the programs would take.
+
+The commands of a page run one after the other in a folder that holds what the pages speak of: trained networks, a
+product table, an ONNX file. Training is cut to one epoch from a float network that had one, too. What is only parsed
+stands in `PARSED`, each with its reason.
+"""
+
+import re
+import shlex
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command import run
+from doc_snippets import PAGES, ROOT, commands, inline_commands, snippets
+from typer.main import get_command
+
+from hwsim.cli import app
+from hwsim.formats import Uniform
+from hwsim.multipliers.examples import example
+
+#: Commands that the tests do not run, and why. Their options and the types of their values are checked.
+PARSED = {
+    "hwsim * --data cifar10 *": "CIFAR-10 is not in the repository",
+    "hwsim demo": "takes minutes; tests/test_cli_process.py starts it",
+    "hwsim rtl table *": "synthesises every circuit, half an hour",
+    "hwsim train *--out runs/bwrf": "36 trainings",
+    "hwsim report runs/bwrf": "of those trainings",
+    "torchrun *": "starts processes; tests/test_processes.py does so",
+}
+#: Commands that train, or need what was trained, or take seconds: they run in `make test-all`.
+LONG = ("hwsim train*", "hwsim allocate *", "* runs/*", "*network.safetensors*", "*NETWORK_FILE*", "*--fresh*")
+FLOAT = "runs/demo/digits-digits_resnet-float-s0"
+SHORT_TRAINING = f"--epochs 1 --batch-size 512 --init {FLOAT}"
+FOR_ALL = ("-q", "--quiet", "-v", "--verbose")  #: Options that may stand before the command's name.
+ALONE = ("--help", "--install-completion", "--show-completion")  #: Options that need no command.
+COMING = ("hwsim doctor",)  #: Named in sentences before it exists.
+#: What stands for a name of the reader's.
+NAMES = {
+    "NETWORK_FILE": "network.safetensors",
+    "NAME": "layer2.0.conv2",
+    "/mnt/shared/q": "queue",
+}
+#: Weights of `network.safetensors`, where a page needs others than uniform ones.
+WEIGHTS = {"docs/gates.md": "pot"}
+SHELL = {page: [*dict.fromkeys(c for s in snippets(path) for c in commands(s))] for page, path in PAGES.items()}
+
+
+def is_parsed(command: str) -> bool:
+    return any(fnmatch(command, pattern) for pattern in PARSED)
+
+
+def is_long(command: str) -> bool:
+    return any(fnmatch(command, pattern) for pattern in LONG)
+
+
+RUN = {page: [c for c in found if c.startswith("hwsim ") and not is_parsed(c)] for page, found in SHELL.items()}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of one epoch, as the pages name them."""
+    from trainers.config import TrainConfig
+    from trainers.study import run_study
+
+    folder = tmp_path_factory.mktemp("trained")
+    baseline = TrainConfig(study="demo", epochs=1, batch_size=512)
+    quantized = [
+        replace(baseline, weights=weights, bits=4, init=baseline.run_id) for weights in ("uniform", "pot", "post")
+    ]
+    run_study([baseline, *(replace(config, seed=seed) for config in quantized for seed in (0, 1))], folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin in a folder with the files that a reader of the pages brings."""
+    monkeypatch.chdir(tmp_path)
+    np.save("mytable.npy", example("drum", Uniform(4), Uniform(4, signed=False)).table())
+    Path("mine.py").write_text("def product(w: int, a: int) -> int:\n    return w * a & ~1\n")
+
+
+@pytest.fixture
+def workplace(trained: Path) -> Callable[[str], None]:
+    """Return what puts the trained networks that a page names into the folder in which its commands run."""
+
+    def prepare(page: str) -> None:
+        shutil.copytree(trained, Path("runs", "demo"))
+        for study, weights in (("a", "pot"), ("b", "post")):
+            for run_folder in trained.glob(f"*-{weights}-*"):
+                shutil.copytree(run_folder, Path("runs", study, run_folder.name))
+        network = trained / f"digits-digits_resnet-{WEIGHTS.get(page, 'uniform')}-w4a4-s0" / "network.safetensors"
+        shutil.copy(network, ".")
+
+    return prepare
+
+
+def save_onnx(path: Path) -> None:
+    """Write a network of one convolution."""
+    onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
+    shapes = {"x": [1, 3, 8, 8], "y": [1, 4, 8, 8]}
+    values = {name: onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, s) for name, s in shapes.items()}
+    weight = onnx.numpy_helper.from_array(np.zeros((4, 3, 3, 3), dtype=np.float32), "w")
+    node = onnx.helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1, 1, 1])
+    graph = onnx.helper.make_graph([node], "net", [values["x"]], [values["y"]], [weight])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)]), str(path))
+
+
+def words_to_run(command: str) -> list[str]:
+    """Return the words after `hwsim`, with files that exist here and training cut short."""
+    _, *words = shlex.split(command)
+    if words[0] == "train":
+        words += SHORT_TRAINING.split()
+    return [NAMES.get(word, word) for word in words]
+
+
+def run_all(page: str, wanted: list[str]) -> None:
+    for command in wanted:
+        result = run(*words_to_run(command))
+        assert result.exit_code == 0, f"{page}: {command}: {result.stderr}{result.exception!r}"
+
+
+@pytest.mark.parametrize("page", [page for page, found in RUN.items() if not all(map(is_long, found))])
+def test_quick_commands_run(page: str) -> None:
+    save_onnx(Path("net.onnx"))
+    run_all(page, [command for command in RUN[page] if not is_long(command)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page, found in RUN.items() if any(map(is_long, found))])
+def test_long_commands_run(page: str, workplace: Callable[[str], None]) -> None:
+    workplace(page)
+    run_all(page, [command for command in RUN[page] if is_long(command)])
+
+
+def leaf_and_rest(words: list[str]) -> tuple[Any, list[str]]:
+    """Return the command that the words name, and the words after it.
+
+    Raises:
+        KeyError: there is no such command.
+    """
+    command: Any = get_command(app)
+    while hasattr(command, "commands") and words and words[0] not in ALONE:
+        name, *words = words
+        command = command if name in FOR_ALL else command.commands[name]
+    return command, words
+
+
+def parse(words: list[str]) -> None:
+    """Read a command's options and arguments as `hwsim` does.
+
+    Raises:
+        Exception: it would refuse them.
+    """
+    leaf, rest = leaf_and_rest(words)
+    leaf.make_context("hwsim", rest)
+
+
+def check_script(path: str, options: list[str]) -> None:
+    """Check that a script exists and that its text names the options."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    assert [option for option in options if f'"{option}"' not in text] == [], path
+
+
+def check_command(command: str) -> None:
+    """Check a command of the shell by what it names: options of hwsim, scripts, targets of make."""
+    words = [word for word in shlex.split(command) if not re.fullmatch(r"[A-Z]+=\S*", word)]
+    match words:
+        case ["hwsim", *rest]:
+            parse(rest)
+        case ["torchrun", *options]:
+            parse([word for word in options[options.index("hwsim") + 1 :] if word != "..."])
+        case ["python", script, *rest] if script.endswith(".py"):
+            check_script(script, [word for word in rest if word.startswith("--")])
+        case ["make", target]:
+            assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        case _:
+            assert words[0] in ("test", "break", "pip"), f"cannot check {command!r}"
+
+
+@pytest.mark.parametrize(("page", "command"), [(page, c) for page, found in SHELL.items() for c in found])
+def test_commands_are_taken(page: str, command: str) -> None:
+    check_command(command)
+
+
+@pytest.mark.parametrize(("page", "text"), [(page, c) for page, path in PAGES.items() for c in inline_commands(path)])
+def test_commands_in_sentences_have_their_options(page: str, text: str) -> None:
+    """Values may be placeholders there, and arguments left out."""
+    words = shlex.split(text)
+    if words[0] != "hwsim" or text in COMING:
+        return
+    leaf, rest = leaf_and_rest(words[1:])
+    known = {name for parameter in leaf.params for name in parameter.opts} | {*ALONE, *FOR_ALL}
+    assert [word for word in rest if word.startswith("--") and word not in known] == []
+
+
+@pytest.mark.parametrize(
+    "wrong", ["hwsim nothing", "hwsim cost --bitz 4", "hwsim rtl emit --bits four", "make nothing", "sudo reboot"]
+)
+def test_wrong_commands_are_found(wrong: str) -> None:
+    with pytest.raises((Exception, SystemExit)):
+        check_command(wrong)
+
+
+def test_each_exception_is_still_needed() -> None:
+    found = [command for commands_of_page in SHELL.values() for command in commands_of_page]
+    assert [pattern for pattern in (*PARSED, *LONG) if not any(fnmatch(command, pattern) for command in found)] == []
+
+
+def test_there_is_something_to_run() -> None:
+    assert sum(len(found) for found in SHELL.values()) > 60
