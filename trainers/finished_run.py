@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +74,16 @@ def open_run(folder: Path, data_dir: str | None = None) -> FinishedRun:
         raise FileNotFoundError(f"no trained weights in {folder}: it has no {QUANTIZED_WEIGHTS}")
     full = make_model(config["model"], **config.get("model_options", {}))
     load_weights(full, read_weights(find_init(config["init"], folder)))
-    data = open_data(config["data"], data_dir or config.get("data_dir"), config.get("skip_broken", False))
+    data = _data(config["data"], data_dir or config.get("data_dir"), config.get("skip_broken", False))
     if data.sha256 != record.get("data_sha256", data.sha256):
         raise ValueError(f"{folder} was trained on other data than the {data.name} that is here")
     return FinishedRun(load_model(weights).eval(), full.eval(), data)
+
+
+@lru_cache(maxsize=1)
+def _data(name: str, data_dir: str | None, skip_broken: bool) -> Data:
+    """Return the data set; runs that are opened one after the other mostly share it."""
+    return open_data(name, data_dir, skip_broken)
 
 
 def _check(folder: Path, config: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ SMALLEST_PERCENT = 0.01  #: Where the axis of shares begins; a tensor of fewer v
 
 #: Tensor -> label of its axis.
 TENSORS: Mapping[str, str] = {
-    "weights": "weight / largest quantized magnitude",
+    "weights": "weight / largest level",
     "activations": "activation",
     "factors": r"$\beta$ = step / learned step",
 }
@@ -94,6 +94,7 @@ def _values(axes: Axes, rows: pd.DataFrame, look: style.Look) -> None:
     axes.set_yscale("log")
     axes.set_ylim(SMALLEST_PERCENT, 100)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.minorticks_off()
     for series, color in ((FLOAT, style.LIGHT), (QUANTIZED, look.color)):
         _stairs(axes, rows[rows["series"] == series], color, SMALLEST_PERCENT)
 
