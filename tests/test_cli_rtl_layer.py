@@ -5,18 +5,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import error, rows, run
+from needs import needs_yosys
+from random_networks import random_images, random_network
 
 from hwsim.accumulator import Accumulator
-from hwsim.arithmetic import IntArray, Requantizer
+from hwsim.arithmetic import IntArray, Requantizer, bits_for
+from hwsim.cli.rtl_layer import check_rows
 from hwsim.formats import Uniform
 from hwsim.multipliers import multiplier_for
 from hwsim.network import Network
-from hwsim.network_file import save_network
-from hwsim.nodes import Conv, Input, Matmul, Quantize, Rescale
+from hwsim.network_file import load_network, save_network
+from hwsim.nodes import Adapter, Conv, Input, Matmul, Quantize, Rescale
 
 pytest.importorskip("amaranth", reason="hardware needs the extra `rtl`")
 
 from hwsim.rtl.layer_operands import Operands, layer_operands
+from hwsim.rtl.verify_layer import verify_layer
 
 pytestmark = pytest.mark.rtl
 
@@ -48,7 +52,7 @@ def network_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("options", "outputs", "cycles"),
     [
         (["--rows", 3, "--columns", 2], 36, 12 * 2 * (9 + 3) - 1),
-        (["--rows", 4, "--columns", 3, "--dataflow", "ws", "--images", 2, "--positions", 9], 9, 3 * (9 + 9) - 1),
+        (["--rows", 4, "--columns", 3, "--dataflow", "ws", "--count", 2, "--positions", 9], 9, 3 * (9 + 9) - 1),
     ],
 )
 def test_a_layer_is_verified(network_file: Path, options: list[object], outputs: int, cycles: int) -> None:
@@ -85,3 +89,73 @@ def test_a_difference_is_told_and_exits_with_1(network_file: Path, monkeypatch: 
 )
 def test_what_is_refused(network_file: Path, options: list[object], message: str) -> None:
     assert message in error("rtl", "verify", network_file, *options)
+
+
+@pytest.fixture(scope="module")
+def adaptive_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random network whose layer conv7 divides by a beta of adapter5; no layer before it has one."""
+    path = tmp_path_factory.mktemp("adaptive") / "network.safetensors"
+    save_network(random_network(0, 2), path)
+    return path
+
+
+@needs_yosys
+def test_the_adapter_of_a_layer_is_written(adaptive_file: Path) -> None:
+    header, body = run("rtl", "emit", adaptive_file, "--layer", "conv7", "--unit", "adapter").stdout.split("\n\n", 1)
+    network = load_network(adaptive_file)
+    node = network.node("adapter5")
+    assert isinstance(node, Adapter)
+    largest = -network.datapath.range[0] * int(np.prod(network.shapes[node.inputs[0]][1:]))
+    lines = header.splitlines()
+    assert lines[0] == "// conv7_adapter, made by hwsim 0.1.0"
+    assert lines[1].startswith(f"// Adapter of ASQ: beta, 1 .. {2**node.bits - 1} in units of 2^-2")
+    assert (
+        lines[2] == f"// sum: {bits_for(-largest, largest)} bits in two's complement, one channel per cycle while ready"
+    )
+    assert body.startswith("module conv7_adapter(")
+
+
+@needs_yosys
+def test_the_elements_of_a_layer_have_its_formats_and_its_accumulator(network_file: Path) -> None:
+    text = run("rtl", "emit", network_file, "--layer", "conv", "--unit", "pe").stdout
+    assert "// sum: 8 bits in two's complement, overflow: error" in text
+    assert "// w: code of Uniform(bits=3" in text
+    assert "\nmodule conv_pe(" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "is a network: name the layer whose circuits to write by --layer"),
+        (["--layer", "cnv"], "unknown layer 'cnv'; did you mean 'conv'?"),
+        (["--layer", "conv", "--bits", 3], "the network's layer decides --bits: leave it out"),
+        (["--layer", "conv", "--frac-bits", 3], "the network's layer decides --frac-bits: leave it out"),
+        (
+            ["--layer", "conv", "--unit", "adapter"],
+            "an adapter holds a trained network's constants: name the network's",
+        ),
+    ],
+)
+def test_what_cannot_be_written_of_a_network_is_refused(
+    network_file: Path, options: list[object], message: str
+) -> None:
+    assert message in error("rtl", "emit", network_file, *options)
+
+
+def test_a_layer_without_a_network_is_refused() -> None:
+    assert "--layer is for a network's .safetensors file, got 'post'" in error("rtl", "emit", "post", "--layer", "conv")
+
+
+def test_the_beta_of_a_layer_is_verified(adaptive_file: Path) -> None:
+    pixels = random_images(load_network(adaptive_file), 0, 2)
+    check = verify_layer(load_network(adaptive_file), "conv7", pixels, 1)
+    (row,) = [row for row in check_rows(check) if row["check"] == "beta"]
+    assert row == {"check": "beta", "node": "adapter5", "values": 2, "different": 0, "first": ""}
+
+
+def test_images_come_from_a_file_too(network_file: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", np.random.default_rng(0).normal(size=(3, 1, 8, 8)))
+    options = ["--layer", "conv", "--images", tmp_path / "images.npy", "--count", 2]
+    assert [row["different"] for row in rows("rtl", "verify", network_file, *options)] == [0, 0, 0]
+    np.save(tmp_path / "wrong.npy", np.zeros((3, 8, 8)))
+    assert "(3, 8, 8)" in error("rtl", "verify", network_file, "--layer", "conv", "--images", tmp_path / "wrong.npy")

@@ -18,6 +18,9 @@ from hwsim.workload import Workload
 
 pytest.importorskip("amaranth", reason="hardware needs the extra `rtl`")
 
+from hwsim.rtl.adapt import betas_by_circuit
+from hwsim.rtl.adapter import AdapterCircuit
+from hwsim.rtl.from_network import layer_adapter
 from hwsim.rtl.layer_operands import Operands, layer_operands
 from hwsim.rtl.verify_layer import ArrayChoice, LayerCheck, verify_layer
 
@@ -85,6 +88,22 @@ def test_layers_of_random_networks(seed: int, layer: str, dataflow: str) -> None
     check = checked(network, layer, positions, ArrayChoice(2, 3, dataflow))
     assert check.passed, check
     assert len(check.rescaled) == 1
+    assert (check.beta is not None) == any(
+        layer_adapter(network, node) for node in network.layers if node.name == layer
+    )
+
+
+def test_a_wrong_beta_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(circuit: AdapterCircuit, sums: IntArray, simulator: str) -> IntArray:
+        betas = betas_by_circuit(circuit, sums, simulator)
+        betas[1] += 1
+        return betas
+
+    monkeypatch.setattr("hwsim.rtl.verify_layer.betas_by_circuit", wrong)
+    check = checked(random_network(0, 2), "conv7", 1, ArrayChoice(2, 2), count=3)
+    assert check.beta is not None
+    assert (check.passed, check.beta.node, check.beta.values, check.beta.differing) == (False, "adapter5", 3, 1)
+    assert check.beta.first.startswith("image 1, channel 0: ")
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import typer
 from hwsim.cli.completion import matching
 from hwsim.cli.options import BitsOption, FormatOption, Output, parse_bits
 from hwsim.cli.progress import progress
+from hwsim.cli.rtl_choices import KINDS, is_given, is_network, layer_choices_of, multiplier_of
 from hwsim.cli.rtl_layer import LayerOptions, check_layer
 from hwsim.cli.verbosity import OPTIONS
 from hwsim.errors import CheckFailedError
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
     from hwsim.multipliers import Multiplier
     from hwsim.output import Row
 
-KINDS = ("uniform", "pot", "post", "apot", "codebook")
-
 KindArgument = Annotated[
     str,
     typer.Argument(
-        help="Weights: uniform, pot, post, apot, codebook; or a product table, as `hwsim multipliers` has.",
+        help="Weights: uniform, pot, post, apot, codebook; a product table, as `hwsim multipliers` has; or a trained "
+        "network's file, with --layer.",
+        metavar="KIND|FILE",
         autocompletion=lambda incomplete: matching(KINDS, incomplete),
     ),
 ]
@@ -50,8 +51,12 @@ def emit(
     ] = None,
     unit: Annotated[
         str,
-        typer.Option(help="multiplier, pe, dot, array, requantizer, quantizer, thresholds, reciprocal, beta_product."),
+        typer.Option(
+            help="multiplier, pe, dot, array, requantizer, quantizer, thresholds, reciprocal, beta_product; of a "
+            "network's layer also adapter (ASQ's)."
+        ),
     ] = "multiplier",
+    layer: Annotated[str | None, typer.Option(help="Of a network: this layer's circuits.")] = None,
     accumulator_bits: Annotated[
         int | None, typer.Option(help="Of pe, array and requantizer (default: for any sum of 4608 products).")
     ] = None,
@@ -70,17 +75,24 @@ def emit(
 
     Example: hwsim rtl emit post --bits 4 --act-bits 4 --fraction-bits 2 --unit pe
     """
+    from dataclasses import replace
+
     from hwsim.accumulator import Accumulator, exact_bits
     from hwsim.files import atomic_write
     from hwsim.rtl.processing_element import LONGEST_SUM
     from hwsim.rtl.units import Choices, make_unit
     from hwsim.rtl.verilog import verilog
 
-    multiplier = _multiplier(kind, (bits, act_bits), exponents, (fraction_bits, layout), signed_activations)
-    width = exact_bits(multiplier, LONGEST_SUM) if accumulator_bits is None else accumulator_bits
-    array = (rows, columns, dataflow)
-    choices = Choices(multiplier, Accumulator(width, overflow), style, terms, datapath_bits, frac_bits, rounding, array)
-    module = name or f"{Path(kind).stem}{multiplier.weight.bits}a{multiplier.activation.bits}_{unit}"
+    if layer is not None or is_network(kind):
+        choices = layer_choices_of(ctx, kind, layer)
+    else:
+        multiplier = multiplier_of(kind, (bits, act_bits), exponents, (fraction_bits, layout), signed_activations)
+        width = exact_bits(multiplier, LONGEST_SUM) if accumulator_bits is None else accumulator_bits
+        accumulator = Accumulator(width, overflow)
+        choices = Choices(multiplier, accumulator, datapath_bits=datapath_bits, frac_bits=frac_bits)
+    choices = replace(choices, style=style, terms=terms, rounding=rounding, array=(rows, columns, dataflow))
+    widths = f"{choices.multiplier.weight.bits}a{choices.multiplier.activation.bits}"
+    module = name or f"{layer.replace('.', '_') if layer else Path(kind).stem + widths}_{unit}"
     text = verilog(make_unit(unit, choices), checked_name(module), f"command: {_command(ctx)}")
     if out is None:
         typer.echo(text, nl=False)
@@ -108,7 +120,10 @@ def verify(
     simulator: Annotated[
         str, typer.Option(help="Of a layer: amaranth, or cxxrtl (compiled; needs a C++ compiler).")
     ] = "amaranth",
-    images: Annotated[int, typer.Option(help="Of a layer: so many test images of the network's data.", min=1)] = 1,
+    images: Annotated[
+        Path | None, typer.Option(help="Of a layer: images instead of test data, a .npy file (N, C, H, W).")
+    ] = None,
+    count: Annotated[int, typer.Option(help="Of a layer: so many of the images.", min=1)] = 1,
     positions: Annotated[
         int | None, typer.Option(help="Of a layer: so many output positions, spread over the images (default: all).")
     ] = None,
@@ -126,16 +141,16 @@ def verify(
     Example: hwsim rtl verify post --bits 2,3,4 --fraction-bits 2
     """
     if layer is not None:
-        options = LayerOptions(rows, columns, dataflow, simulator, style, images, positions, data_dir)
+        options = LayerOptions(rows, columns, dataflow, simulator, style, images, count, positions, data_dir)
         check_layer(Path(kind), layer, options, output.value)
         return
-    if Path(kind).suffix == ".safetensors":
+    if is_network(kind):
         raise ValueError(f"{kind} is a network: name the layer to verify by --layer")
     from hwsim.output import write
     from hwsim.rtl.multipliers import CIRCUITS
 
     widths = [(width, act_bits) for width in parse_bits(bits, 1, 8)]
-    made = [_multiplier(kind, pair, exponents, (fraction_bits, layout), signed_activations) for pair in widths]
+    made = [multiplier_of(kind, pair, exponents, (fraction_bits, layout), signed_activations) for pair in widths]
     checks = [_checked(m, chosen) for m in made for chosen in ([style] if style else CIRCUITS[m.name])]
     write(checks, output.value, title="Hardware against the simulator, all pairs of codes")
     wrong = [row for row in checks if row["different"]]
@@ -164,34 +179,6 @@ def _checked(multiplier: "Multiplier", style: str) -> "Row":
     }
 
 
-def _multiplier(
-    kind: str, widths: tuple[int, int | None], exponents: int | None, table: tuple[int, str], signed: bool
-) -> "Multiplier":
-    """Return the multiplier of a kind at (weight, activation) bits; a table in a file has its own."""
-    from hwsim.errors import unknown_name
-    from hwsim.formats import Apot, Codebook, Uniform, make_format
-    from hwsim.multipliers import multiplier_for
-    from hwsim.multipliers.custom_files import SHIPPED, file_widths, is_for_any_width, named_table
-    from hwsim.multipliers.examples import EXAMPLES
-
-    bits, act_bits = widths[0], widths[0] if widths[1] is None else widths[1]
-    activation = Uniform(act_bits, signed)
-    match kind:
-        case "uniform":
-            return multiplier_for(Uniform(bits), activation)
-        case "pot" | "post":
-            return multiplier_for(make_format(kind, bits, exponents=exponents), activation, *table)
-        case "apot":
-            return multiplier_for(Apot(bits), activation)
-        case "codebook":
-            return multiplier_for(Codebook(bits, tuple(range(1 - 2**bits, 2**bits, 2))), activation)
-    if kind.isidentifier() and kind not in EXAMPLES and not (SHIPPED / f"{kind}.npy").is_file():
-        raise unknown_name("multiplier", kind, [*KINDS, *EXAMPLES])
-    if not is_for_any_width(kind):
-        bits, act_bits = file_widths(kind)
-    return named_table(kind, Uniform(bits), Uniform(act_bits, signed))
-
-
 def checked_name(name: str) -> str:
     """Return the name of a module.
 
@@ -207,8 +194,7 @@ def _command(ctx: typer.Context) -> str:
     """Return the command line without what only says where the text goes."""
     words = ["hwsim", "rtl", "emit", str(ctx.params["kind"])]
     for parameter in ctx.command.params:
-        given = parameter.name and str(ctx.get_parameter_source(parameter.name)).endswith("COMMANDLINE")
-        if given and parameter.name not in ("kind", "out", *OPTIONS):
+        if parameter.name not in (None, "kind", "out", *OPTIONS) and is_given(ctx, parameter.name):
             value = ctx.params[parameter.name or ""]
             words += [parameter.opts[0]] if value is True else [parameter.opts[0], str(value)]
     return shlex.join(words)

@@ -22,7 +22,8 @@ class LayerOptions:
     dataflow: str
     simulator: str
     style: str | None
-    images: int
+    images: Path | None
+    count: int
     positions: int | None
     data_dir: Path | None
 
@@ -39,7 +40,7 @@ def check_layer(network_file: Path, layer: str, options: LayerOptions, output: s
 
     choice = ArrayChoice(options.rows, options.columns, options.dataflow, options.simulator, options.style)
     network = load_network(network_file)
-    pixels = load_images(network, None, options.data_dir, None, None).pixels[: options.images]
+    pixels = load_images(network, None, options.data_dir, options.images, None).pixels[: options.count]
     with progress(f"{layer} on {choice.rows}x{choice.columns} {choice.dataflow}", 100, "%") as advance:
 
         def told(cycles: int, total: int) -> None:
@@ -58,8 +59,9 @@ def check_layer(network_file: Path, layer: str, options: LayerOptions, output: s
 
 
 def check_rows(check: "LayerCheck") -> "list[Row]":
-    """Return a row for the sums, one for each node that rescales them, and one for the cycles."""
+    """Return a row for the sums, each node that rescales them, the adapter if there is one, and the cycles."""
     compared = [("sums", check.sums), *(("rescaled", part) for part in check.rescaled)]
+    compared += [("beta", check.beta)] if check.beta else []
     rows: list[Row] = [
         {"check": what, "node": part.node, "values": part.values, "different": part.differing, "first": part.first}
         for what, part in compared

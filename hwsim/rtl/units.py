@@ -9,6 +9,7 @@ from hwsim.accumulator import Accumulator
 from hwsim.errors import unknown_name
 from hwsim.formats import IntegerFormat, Offset, Uniform
 from hwsim.multipliers import Multiplier
+from hwsim.rtl.adapter import AdapterCircuit
 from hwsim.rtl.beta_product import BetaProductCircuit
 from hwsim.rtl.dot_product import DotProduct
 from hwsim.rtl.multipliers import circuit_for
@@ -33,6 +34,7 @@ class Choices:
     frac_bits: int = 8  #: Of the datapath, for thresholds.
     rounding: str = "half_up"
     array: tuple[int, int, str] = (4, 4, "os")  #: Rows, columns and dataflow of the systolic array.
+    adapter: AdapterCircuit | None = None  #: Of a layer of a trained network.
 
     @property
     def activation(self) -> IntegerFormat:
@@ -62,6 +64,12 @@ def _thresholds(choices: Choices) -> Unit:
     return ThresholdCircuit(choices.activation, thresholds, choices.datapath_bits)
 
 
+def _adapter(choices: Choices) -> Unit:
+    if choices.adapter is None:
+        raise ValueError("an adapter holds a trained network's constants: name the network's file and a layer with ASQ")
+    return choices.adapter
+
+
 UNITS: dict[str, Callable[[Choices], Unit]] = {
     "multiplier": lambda choices: circuit_for(choices.multiplier, choices.style),
     "pe": lambda choices: ProcessingElement(choices.multiplier, choices.accumulator, choices.style),
@@ -74,4 +82,5 @@ UNITS: dict[str, Callable[[Choices], Unit]] = {
     "thresholds": _thresholds,
     "reciprocal": lambda choices: ReciprocalCircuit(),
     "beta_product": lambda choices: BetaProductCircuit(),
+    "adapter": _adapter,
 }

@@ -1,6 +1,6 @@
 """Proof on a trained network: a layer streamed through a systolic array, its sums rescaled, all equal to the engine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +9,11 @@ from numpy.typing import ArrayLike
 from hwsim.arithmetic import IntArray
 from hwsim.cost.systolic import DATAFLOWS, Gemms
 from hwsim.engines import simulate as simulate_network
-from hwsim.errors import check_integer, naming, unknown_name
+from hwsim.errors import check_integer, naming
 from hwsim.network import Network
-from hwsim.nodes import AdaptiveRescale, Matmul, Rescale
+from hwsim.nodes import Adapter, AdaptiveRescale, Matmul, Rescale
+from hwsim.rtl.adapt import betas_by_circuit
+from hwsim.rtl.from_network import adapter_circuit, layer_adapter, layer_named
 from hwsim.rtl.layer_operands import Operands, by_position, layer_operands
 from hwsim.rtl.requantize import rescaled_by_circuit
 from hwsim.rtl.systolic import systolic_array
@@ -44,11 +46,17 @@ class LayerCheck:
     model_cycles: int
     sums: Comparison
     rescaled: tuple[Comparison, ...]  #: Of each node that rescales the sums.
+    beta: Comparison | None  #: Of ASQ's adapter in front of the layer, if it has one.
 
     @property
     def passed(self) -> bool:
         """Whether everything is equal."""
-        return self.cycles == self.model_cycles and not any(c.differing for c in (self.sums, *self.rescaled))
+        return self.cycles == self.model_cycles and not any(c.differing for c in self.values)
+
+    @property
+    def values(self) -> tuple[Comparison, ...]:
+        """Everything that was compared but the cycles."""
+        return (self.sums, *self.rescaled, *([self.beta] if self.beta else []))
 
 
 @dataclass(frozen=True)
@@ -82,9 +90,11 @@ def verify_layer(
         ValueError: no such layer, one without products, or an array that cannot be built; the message names the layer.
         OSError: the simulator needs a program that is absent or failed.
     """
-    layer = _layer(network, name)
+    layer = layer_named(network, name)
     rescales = [node for node in network.nodes_of(Rescale) if node.inputs[0] == name]
+    adapter = layer_adapter(network, layer)
     wanted = {name, layer.inputs[0], *(tensor for node in rescales for tensor in (node.name, *node.inputs[1:]))}
+    wanted |= {adapter.name, adapter.inputs[0]} if adapter else set()
     trace = simulate_network(network, images, "reference", trace=wanted).trace or {}
     products = layer_operands(layer, trace[layer.inputs[0]])
     expected = by_position(trace[name])
@@ -98,20 +108,10 @@ def verify_layer(
             beta = trace[node.inputs[1]][samples, 0] if isinstance(node, AdaptiveRescale) else None
             got = rescaled_by_circuit(node, sums, beta, bits, choice.simulator)
             rescaled.append(_compare(node.name, got, by_position(trace[node.name])[chosen]))
+        beta = _compare_beta(network, adapter, trace, choice.simulator) if adapter else None
     size = len(chosen), products[0].activation.shape[1], len(products[0].weight)
-    return LayerCheck(
-        layer, size, len(products), cycles, model, _compare(name, sums, expected[chosen]), tuple(rescaled)
-    )
-
-
-def _layer(network: Network, name: str) -> Matmul:
-    names = [layer.name for layer in network.layers]
-    if name in names:
-        return network.layers[names.index(name)]
-    kinds = {node.name: type(node).__name__ for node in network.nodes}
-    if name in kinds:
-        raise ValueError(f"layer {name!r} is of kind {kinds[name]}, without products (with: {', '.join(names)})")
-    raise unknown_name("layer", name, names)
+    equal = _compare(name, sums, expected[chosen])
+    return LayerCheck(layer, size, len(products), cycles, model, equal, tuple(rescaled), beta)
 
 
 def _spread(name: str, count: int, positions: int | None) -> IntArray:
@@ -149,10 +149,18 @@ def model_cycles(products: list[Operands], positions: int, choice: ArrayChoice) 
     return int(DATAFLOWS[choice.dataflow](gemm, rows, columns, lambda length: length)[0][0])
 
 
-def _compare(node: str, got: IntArray, expected: IntArray) -> Comparison:
+def _compare_beta(network: Network, adapter: Adapter, trace: Mapping[str, IntArray], simulator: str) -> Comparison:
+    """Compare the adapter's beta of each image."""
+    values = trace[adapter.inputs[0]]
+    sums = values.sum(axis=tuple(range(2, values.ndim)))
+    got = betas_by_circuit(adapter_circuit(network, adapter), sums, simulator)
+    return _compare(adapter.name, got, trace[adapter.name], "image")
+
+
+def _compare(node: str, got: IntArray, expected: IntArray, place: str = "position") -> Comparison:
     differing = np.argwhere(got != expected)
     if not len(differing):
         return Comparison(node, got.size, 0)
     m, n = differing[0].tolist()
-    first = f"position {m}, channel {n}: {got[m, n]} instead of {expected[m, n]}"
+    first = f"{place} {m}, channel {n}: {got[m, n]} instead of {expected[m, n]}"
     return Comparison(node, got.size, len(differing), first)
