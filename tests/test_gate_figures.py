@@ -13,6 +13,8 @@ from reports.figures import gate_counts, style
 from reports.gates import accuracies, element
 from reports.records import load_study
 
+CONFIG = {"weights": "post", "bits": 4, "act_bits": 4}
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -36,13 +38,41 @@ def test_the_figure_of_gates_draws_every_line_of_the_table() -> None:
     assert drawing.get_figwidth() == style.PAGE_WIDTH_IN
 
 
-def test_designs_have_the_element_of_the_table_that_they_are_exported_with() -> None:
-    uniform, post = element("uniform", 4, 4), element("post", 4, 4)
-    assert uniform is not None
-    assert post is not None
-    assert uniform.circuit == Circuit("uniform", 4, 4, "pe")
-    assert (post.circuit.layout, post.circuit.fraction_bits) == ("shared", 6)
-    assert element("uniform", 4, 8) is None
+@pytest.mark.parametrize(
+    ("changes", "circuit"),
+    [
+        ({"fraction_bits": 2}, Circuit("post", 4, 4, "pe", 2, "shared")),
+        ({"fraction_bits": 2, "layout": "full"}, Circuit("post", 4, 4, "pe", 2, "full")),
+        ({"weights": "pot", "bits": 8, "act_bits": 8, "exponents": 15}, Circuit("pot", 8, 8, "pe")),
+        ({"activations": "asq"}, Circuit("post", 4, 4, "pe", 6, "shared")),
+        ({"fraction_bits": 5}, None),  # not in the table
+        ({"extended": True}, None),
+        ({"weights": "pot", "exponents": 3}, None),
+        ({"weights": "pot", "bits": 8, "act_bits": 8}, None),  # products of 135 bits
+        ({"weights": "uniform", "act_bits": 8}, None),
+        ({"weights": "uniform", "multiplier": "drum"}, None),
+        ({"overrides": {"conv1": {"bits": 2}}}, None),
+        ({"activations": "lsq_plus"}, None),
+        ({"weights": "float"}, None),
+    ],
+)
+def test_the_element_is_that_of_the_runs_own_formats_and_table(
+    changes: dict[str, object], circuit: Circuit | None
+) -> None:
+    found = element(CONFIG | changes)
+    assert (found.circuit if found else None) == circuit
+
+
+def test_accuracy_stands_beside_the_table_that_the_networks_used(tmp_path: Path) -> None:
+    for fraction_bits in (2, 6):
+        for seed in range(2):
+            run = record("post", 4, seed)
+            run["config"] |= {"fraction_bits": fraction_bits}
+            run["run_id"] = run["run_id"].replace("w4a4", f"w4a4-k{fraction_bits}")
+            run["accuracy"]["integer"] = fraction_bits / 10
+            save(tmp_path, run)
+    told = accuracies(load_study(tmp_path))
+    assert {circuit.fraction_bits: accuracy for circuit, accuracy in told.items()} == {2: 0.2, 6: 0.6}
 
 
 def test_the_comparison_tells_the_accuracy_where_there_are_records(folder: Path) -> None:

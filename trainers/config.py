@@ -214,7 +214,18 @@ class TrainConfig:
             return FLOAT
         method = self.weights if self.activations == "lsq" else f"{self.weights}-{self.activations}"
         bits = f"{method}-w{self.bits}a{self.quantization.activation_bits}"
-        return "-".join(filter(None, [bits, *self._training, self.hardware]))
+        return "-".join(filter(None, [bits, *self._codes, *self._training, self.hardware]))
+
+    @property
+    def _codes(self) -> list[str]:
+        """What the design's name says of POT's and POST's codes and tables; nothing of the usual ones."""
+        usual = TrainConfig.__dataclass_fields__
+        return [
+            *([f"e{self.exponents}"] if self.exponents is not None else []),
+            *(["extended"] if self.extended else []),
+            *([f"k{self.fraction_bits}"] if self.fraction_bits != usual["fraction_bits"].default else []),
+            *([self.layout] if self.layout != usual["layout"].default else []),
+        ]
 
     @property
     def _overrides_hash(self) -> str:
