@@ -10,6 +10,7 @@ from hwsim.cli import app
 from hwsim.cli.train_command import train_command
 from hwsim.cli.train_config import configs_of
 from hwsim.cli.train_options import TrainOptions
+from hwsim.cli.verbosity import OPTIONS
 from trainers.bwrf import BwrfConfig
 from trainers.config import TrainConfig
 from trainers.presets import PRESETS
@@ -33,7 +34,8 @@ def parsed(text: str) -> list[TrainConfig]:
     program, command, *words = shlex.split(text)
     assert (program, command) == ("hwsim", "train")
     train = typer.main.get_command(app).commands["train"]  # type: ignore[attr-defined]
-    return configs_of(TrainOptions(**train.make_context("train", words).params))
+    given = train.make_context("train", words).params
+    return configs_of(TrainOptions(**{name: value for name, value in given.items() if name not in OPTIONS}))
 
 
 @pytest.mark.parametrize("name", CONFIGS)

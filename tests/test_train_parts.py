@@ -200,6 +200,9 @@ def test_names_of_designs_and_runs() -> None:
     assert replace(config, weights="pot", bits=3, act_bits=8).run_id == "digits-digits_resnet-pot-w3a8-s2"
     assert not config.is_quantized
     assert config.to_dict()["act_bits"] == 4
+    table = replace(config, weights="post", fraction_bits=2, layout="full", exponents=3)
+    assert table.design == "post-w4a4-e3-k2-full"
+    assert replace(config, weights="post", extended=True).design == "post-w4a4-extended"
 
 
 def test_a_run_that_saved_nothing_leaves_its_folder_free(tmp_path: Path) -> None:
