@@ -10,7 +10,16 @@ from typer.testing import CliRunner
 from hwsim.cli import app
 from hwsim.cli.figure import figure
 from hwsim.workloads import Precision, literature, quantized
-from reports.figures import COST_FIGURES, FIGURES, NETWORK_FIGURES, TRAINING_FIGURES, conventions, overhead, roofline
+from reports.figures import (
+    COST_FIGURES,
+    FIGURES,
+    NETWORK_FIGURES,
+    SIMULATION_FIGURES,
+    TRAINING_FIGURES,
+    conventions,
+    overhead,
+    roofline,
+)
 
 LABELS = ("layer", "part", "quantity", "unit", "convention", "source")
 
@@ -97,7 +106,7 @@ def test_figures_of_a_study_are_drawn_from_its_folder(tmp_path: Path, run_folder
 
 def test_the_help_names_every_figure() -> None:
     assert figure.__doc__ is not None
-    for name in (*COST_FIGURES, *FIGURES, *TRAINING_FIGURES, *NETWORK_FIGURES):
+    for name in (*COST_FIGURES, *FIGURES, *TRAINING_FIGURES, *NETWORK_FIGURES, *SIMULATION_FIGURES):
         assert name in figure.__doc__
 
 

@@ -59,6 +59,7 @@ REGISTRIES = {
         "HARDWARE_FIGURES",
         "TRAINING_FIGURES",
         "NETWORK_FIGURES",
+        "SIMULATION_FIGURES",
     ),
     "trainers/models/__init__.py": ("MODELS",),
 }

@@ -30,7 +30,13 @@ if TYPE_CHECKING:
     from reports.figures import CostFigureKind
 
 complete_figure = from_registry(
-    "reports/figures/__init__.py", "COST_FIGURES", "FIGURES", "HARDWARE_FIGURES", "TRAINING_FIGURES", "NETWORK_FIGURES"
+    "reports/figures/__init__.py",
+    "COST_FIGURES",
+    "FIGURES",
+    "HARDWARE_FIGURES",
+    "TRAINING_FIGURES",
+    "NETWORK_FIGURES",
+    "SIMULATION_FIGURES",
 )
 SourcesArgument = Annotated[
     list[str],
@@ -92,6 +98,9 @@ def figure(
     Of trained networks beside their float start, on test images, from the folders of runs: distributions (of a layer's
     weights and activations), block-errors, layer-errors.
 
+    Of integer networks, simulated on test images, from the folders of runs: accuracy-accumulator (width, wrapping and
+    saturating), accuracy-table (fraction bits of POST's product table).
+
     Example: hwsim figure roofline resnet18 --bits 8,4 --array 32x32 --out roofline.pdf
     """
     from reports.figures.style import picture_kind, save
@@ -117,10 +126,12 @@ def _given(options: Options) -> Options:
 
 def _drawing(name: str) -> "Callable[[str, Sequence[str], Options], tuple[Figure, pd.DataFrame]]":
     """Return what draws the figures of its kind."""
-    from reports.figures import COST_FIGURES, NETWORK_FIGURES
+    from reports.figures import COST_FIGURES, NETWORK_FIGURES, SIMULATION_FIGURES
 
     if name in NETWORK_FIGURES:
         return _network_figure
+    if name in SIMULATION_FIGURES:
+        return _simulation_figure
     return _cost_figure if name in COST_FIGURES else _study_figure
 
 
@@ -132,6 +143,17 @@ def _network_figure(name: str, sources: Sequence[str], given: Options) -> "tuple
     kind = NETWORK_FIGURES[name]
     _check_options(name, given, (*kind.options, *COMMON))
     numbers = kind.data(measure(name, sources, given))
+    return draw_numbers(kind.draw, numbers), numbers
+
+
+def _simulation_figure(name: str, sources: Sequence[str], given: Options) -> "tuple[Figure, pd.DataFrame]":
+    from hwsim.cli.network_figure import COMMON, tested_networks
+    from reports.figures import SIMULATION_FIGURES
+    from reports.report import draw_numbers
+
+    kind = SIMULATION_FIGURES[name]
+    _check_options(name, given, COMMON)
+    numbers = kind.data(tested_networks(sources, given))
     return draw_numbers(kind.draw, numbers), numbers
 
 
@@ -154,13 +176,20 @@ def _cost_figure(name: str, sources: Sequence[str], given: Options) -> "tuple[Fi
 
 def _study_figure(name: str, sources: Sequence[str], given: Options) -> "tuple[Figure, pd.DataFrame]":
     from hwsim.errors import unknown_name
-    from reports.figures import COST_FIGURES, FIGURES, HARDWARE_FIGURES, NETWORK_FIGURES, TRAINING_FIGURES
+    from reports.figures import (
+        COST_FIGURES,
+        FIGURES,
+        HARDWARE_FIGURES,
+        NETWORK_FIGURES,
+        SIMULATION_FIGURES,
+        TRAINING_FIGURES,
+    )
     from reports.records import load_study
     from reports.report import draw_figure
 
     figures = {**FIGURES, **HARDWARE_FIGURES, **TRAINING_FIGURES}
     if name not in figures:
-        raise unknown_name("figure", name, (*COST_FIGURES, *figures, *NETWORK_FIGURES))
+        raise unknown_name("figure", name, (*COST_FIGURES, *figures, *NETWORK_FIGURES, *SIMULATION_FIGURES))
     _check_options(name, given, ())
     if len(sources) != 1:
         raise ValueError(f"the figure {name} takes one folder of runs, got {len(sources)}")

@@ -1,6 +1,6 @@
 """Figures of a study and of costs: one per file."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,7 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reports.figures import (
+    accuracy_accumulator,
     accuracy_cost,
+    accuracy_table,
     block_errors,
     bwrf_accuracy,
     conventions,
@@ -26,16 +28,19 @@ from reports.figures import (
 )
 from reports.measured import Measured
 from reports.records import Study
+from reports.tested import TrainedNetwork
 
 __all__ = [
     "COST_FIGURES",
     "FIGURES",
     "HARDWARE_FIGURES",
     "NETWORK_FIGURES",
+    "SIMULATION_FIGURES",
     "TRAINING_FIGURES",
     "CostFigureKind",
     "FigureKind",
     "NetworkFigureKind",
+    "SimulationFigureKind",
 ]
 
 
@@ -210,5 +215,34 @@ NETWORK_FIGURES: Mapping[str, NetworkFigureKind] = {
         "Quantization error of the activations that enter each layer, with its spread over images.",
         layer_errors.data,
         layer_errors.draw,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class SimulationFigureKind:
+    """A figure of how integer networks do on other hardware; its data are simulated.
+
+    Attributes:
+        caption: what it shows, in a sentence.
+        data: the numbers that it shows, of networks with their test images.
+        draw: the figure of such numbers.
+    """
+
+    caption: str
+    data: Callable[[Sequence[TrainedNetwork]], pd.DataFrame]
+    draw: Callable[[pd.DataFrame], Figure]
+
+
+SIMULATION_FIGURES: Mapping[str, SimulationFigureKind] = {
+    "accuracy-accumulator": SimulationFigureKind(
+        "Integer accuracy against the width of every accumulator, where it wraps and where it saturates.",
+        accuracy_accumulator.data,
+        accuracy_accumulator.draw,
+    ),
+    "accuracy-table": SimulationFigureKind(
+        "Integer accuracy against the fraction bits of POST's product table, and its change, in both layouts.",
+        accuracy_table.data,
+        accuracy_table.draw,
     ),
 }

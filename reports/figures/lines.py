@@ -7,7 +7,6 @@ from matplotlib.ticker import MaxNLocator
 
 from reports.figures import style
 
-MAX_PANELS = 4
 PANEL_HEIGHT_IN = 1.75
 
 
@@ -36,13 +35,8 @@ def panels(rows: pd.DataFrame, height_in: float, columns: int = 1) -> tuple[Figu
         rows: what is drawn; the column `design` names the rows of panels, `seed` says what their lines are means of.
         height_in: of the legends and labels above and below the panels.
         columns: panels in a row; one is as wide as a column of a page, several fill both.
-
-    Raises:
-        ValueError: there are more designs than a page has room for.
     """
     designs = list(rows["design"].unique())
-    if len(designs) > MAX_PANELS:
-        raise ValueError(f"the figure shows at most {MAX_PANELS} designs, got {len(designs)}: {', '.join(designs)}")
     width = style.COLUMN_WIDTH_IN if columns == 1 else style.PAGE_WIDTH_IN
     drawing = style.figure(width, height_in + PANEL_HEIGHT_IN * len(designs))
     grid = drawing.subplots(len(designs), columns, sharex=True, squeeze=False)
