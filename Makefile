@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all lint bench docs clean
+.PHONY: demo test test-all lint bench docs notebooks clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hwsim needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
@@ -29,6 +29,9 @@ bench: .venv/installed
 
 docs: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+notebooks: .venv/installed
+	$(BIN)/python notebooks/execute.py
 
 clean:
 	rm -rf .venv build dist site *.egg-info runs/demo

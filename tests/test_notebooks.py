@@ -37,7 +37,8 @@ def changes(old: Any, new: Any) -> list[str]:
 
 
 def test_all_notebooks_are_found() -> None:
-    assert {path.stem for path in FILES} >= QUICK | {"03_train_export_simulate"}
+    assert [path.stem[:2] for path in FILES] == [f"{place:02}" for place in range(1, len(FILES) + 1)]
+    assert {path.stem for path in FILES} > QUICK
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,7 @@ def test_a_file_holds_nothing_of_the_machine(path: Path) -> None:
     assert notebook.metadata == execute.METADATA
     for place, one in enumerate(notebook.cells, start=1):
         assert set(one.metadata) <= {"tags"}, f"cell {place}"
+        assert set(one.metadata.get("tags", ())) <= set(execute.POINTS), f"cell {place}"
         texts = [one.source, *(text for _, text in (execute.shown(one) if one.cell_type == "code" else []))]
         assert not [text for text in texts if MACHINE.search(text)], f"cell {place}"
 
@@ -96,8 +98,8 @@ def test_a_picture_only_has_to_be_there() -> None:
         ("uniform 92.2 of 451", True),
         ("uniform 92.0 of 451", False),
         ("uniform  101.9 of 451", True),
-        ("uniform 97.1 of 459", True),
-        ("uniform 97.1 of 462", False),
+        ("uniform 97.1 of 456", True),
+        ("uniform 97.1 of 457", False),
         ("uniform -97.1 of 451", False),
         ("pot 97.1 of 451", False),
         ("uniform 97.1 of", False),
@@ -106,7 +108,12 @@ def test_a_picture_only_has_to_be_there() -> None:
 def test_numbers_of_a_training_may_differ_a_little(fresh: str, is_current: bool) -> None:
     old, new = (cell(("stdout", text), tags=("trained",)) for text in ("uniform 97.1 of 451", fresh))
     assert (changes(old, new) == []) is is_current
-    assert changes(cell(("stdout", fresh)), cell(("stdout", "uniform 97.1 of 450"))) != []
+
+
+def test_a_fragile_network_may_differ_more() -> None:
+    old, near, far = (cell(("stdout", text), tags=("fragile",)) for text in ("13 %", "28 %", "29 %"))
+    assert changes(old, near) == []
+    assert changes(old, far) != []
 
 
 def test_a_cell_that_fails_is_an_error() -> None:
