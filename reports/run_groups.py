@@ -1,7 +1,7 @@
 """Run records grouped into designs by what they were configured as, wherever they lie."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,25 @@ class RunGroup:
     runs: Mapping[Path, Record]
 
     @property
+    def first(self) -> Record:
+        """The record of its first run."""
+        return next(iter(self.runs.values()))
+
+    @property
+    def design(self) -> str:
+        """The design's name as its runs have it."""
+        return design_of(self.first)
+
+    @property
     def config(self) -> Mapping[str, Any]:
         """The configuration of its first run."""
-        config: Mapping[str, Any] = next(iter(self.runs.values()))["config"]
+        config: Mapping[str, Any] = self.first["config"]
         return config
 
     @property
     def test_data(self) -> tuple[str, str | None]:
         """Name and checksum of the data that its first run was tested on; None: not recorded."""
-        return self.config["data"], next(iter(self.runs.values())).get("data_sha256")
+        return self.config["data"], self.first.get("data_sha256")
 
     def accuracy(self, kind: str) -> dict[int, float]:
         """Return one accuracy of its runs by seed, as `accuracy_by_seed`."""
@@ -42,7 +52,7 @@ class RunGroup:
     @property
     def final_accuracy(self) -> dict[int, float]:
         """Accuracy of what the design ends in, by seed: of its integer networks, of a float design its own."""
-        return self.accuracy(FLOAT_DESIGN if design_of(next(iter(self.runs.values()))) == FLOAT_DESIGN else "integer")
+        return self.accuracy(FLOAT_DESIGN if self.design == FLOAT_DESIGN else "integer")
 
 
 def accuracy_by_seed(records: Iterable[Record], kind: str) -> dict[int, float]:
@@ -63,11 +73,13 @@ def run_groups(paths: Sequence[Path]) -> list[RunGroup]:
     groups: dict[str, dict[Path, Record]] = {}
     for file in _files(paths):
         record = read_record(file)
-        groups.setdefault(_settings(record), {})[file] = record
+        groups.setdefault(design_of(record) + settings(record["config"]), {})[file] = record
     for runs in groups.values():
         _refuse_doubles(runs)
-    ordered = [dict(sorted(runs.items(), key=lambda item: item[1]["seed"])) for runs in groups.values()]
-    return [RunGroup(name, runs) for name, runs in zip(_names(ordered), ordered, strict=True)]
+    in_order = [_by_seed(runs) for runs in groups.values()]
+    firsts = [next(iter(runs.values())) for runs in in_order]
+    names = distinct_names([design_of(first) for first in firsts], [first["config"] for first in firsts])
+    return [RunGroup(name, runs) for name, runs in zip(names, in_order, strict=True)]
 
 
 def study_groups(study: Study) -> list[list[RunGroup]]:
@@ -78,8 +90,7 @@ def study_groups(study: Study) -> list[list[RunGroup]]:
         runs.setdefault(tuple(str(row[name]) for name in (*NETWORK, "design")), {})[path] = study.records[path]
     networks: dict[tuple[str, ...], list[RunGroup]] = {}
     for (*network, design), records in runs.items():
-        in_order = dict(sorted(records.items(), key=lambda item: item[1]["seed"]))
-        networks.setdefault(tuple(network), []).append(RunGroup(design, in_order))
+        networks.setdefault(tuple(network), []).append(RunGroup(design, _by_seed(records)))
     return list(networks.values())
 
 
@@ -91,10 +102,13 @@ def _files(paths: Iterable[Path]) -> list[Path]:
     return list(found.values())
 
 
-def _settings(record: Record) -> str:
-    """Return what a design is, as text that is equal for equal designs."""
-    settings = {name: value for name, value in record["config"].items() if name not in MAY_DIFFER}
-    return json.dumps([design_of(record), settings], sort_keys=True)
+def _by_seed(runs: Mapping[Path, Record]) -> dict[Path, Record]:
+    return dict(sorted(runs.items(), key=lambda item: item[1]["seed"]))
+
+
+def settings(config: Mapping[str, Any], ignored: Collection[str] = MAY_DIFFER) -> str:
+    """Return a configuration as text that is equal where all but the ignored fields are."""
+    return json.dumps({name: value for name, value in config.items() if name not in ignored}, sort_keys=True)
 
 
 def _refuse_doubles(runs: Mapping[Path, Record]) -> None:
@@ -105,18 +119,18 @@ def _refuse_doubles(runs: Mapping[Path, Record]) -> None:
             raise ValueError(f"{file} and {first} both hold seed {record['seed']} of {design_of(record)}")
 
 
-def _names(groups: Sequence[Mapping[Path, Record]]) -> list[str]:
-    """Return a different name for each group: the design, and in brackets the settings that tell it from another."""
-    firsts = [next(iter(runs.values())) for runs in groups]
-    designs = [design_of(record) for record in firsts]
-    names = []
-    for design, record in zip(designs, firsts, strict=True):
-        alike = [other["config"] for other, name in zip(firsts, designs, strict=True) if name == design]
-        telling = sorted({name for config in alike for name in _differing(record["config"], config)})
-        settings = ", ".join(f"{name} {record['config'].get(name)}" for name in telling)
-        names.append(f"{design} ({settings})" if settings else design)
-    return names
+def distinct_names(
+    names: Sequence[str], configs: Sequence[Mapping[str, Any]], ignored: Collection[str] = MAY_DIFFER
+) -> list[str]:
+    """Return the names, those that are equal followed by the settings that tell one from another, in brackets."""
+    found = []
+    for name, config in zip(names, configs, strict=True):
+        alike = [other for other, same in zip(configs, names, strict=True) if same == name]
+        telling = sorted({field for other in alike for field in _differing(config, other) if field not in ignored})
+        values = ", ".join(f"{field} {config.get(field)}" for field in telling)
+        found.append(f"{name} ({values})" if values else name)
+    return found
 
 
 def _differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> set[str]:
-    return {name for name in {*ours, *theirs} - MAY_DIFFER if ours.get(name) != theirs.get(name)}
+    return {field for field in {*ours, *theirs} if ours.get(field) != theirs.get(field)}

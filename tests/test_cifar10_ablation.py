@@ -1,6 +1,5 @@
 """The ablation on CIFAR-10: its runs, its slices, its table, and docs/results.md that is made from its records."""
 
-import csv
 import json
 import subprocess
 import sys
@@ -168,11 +167,11 @@ def test_the_records_are_of_the_official_data_and_the_public_weights(results: An
 
 
 def test_the_papers_numbers_are_of_rows_that_exist_and_have_sources(results: Any) -> None:
-    with results.PAPER.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert {row["method"] for row in rows} <= {*results.METHODS, "float"}
-    assert all("arXiv:2504.17263" in row["source"] for row in rows)
-    assert len({(row["method"], row["bits"]) for row in rows}) == len(rows)
+    found = results.paper_results()
+    assert {method for method, _ in found} <= {*results.METHODS, "float"}
+    assert all("arXiv:2504.17263" in source for _, source in found.values())
+    assert found["float", 32] == (92.6, "ASQ, arXiv:2504.17263, Table 5")
+    assert [found[key][0] for key in (("post", 4), ("post+asq", 3), ("lsq", 2), ("apot", 3))] == [92.7, 92.3, 91, 92.2]
 
 
 def example(results: Any) -> dict[str, Any]:

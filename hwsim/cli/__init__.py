@@ -20,6 +20,7 @@ from hwsim.cli.figure import figure
 from hwsim.cli.gates import compare, synth, table
 from hwsim.cli.methods import methods
 from hwsim.cli.overhead import overhead, tables
+from hwsim.cli.paper_table import paper_table
 from hwsim.cli.report import report
 from hwsim.cli.rtl import emit, verify
 from hwsim.cli.simulate import simulate
@@ -41,7 +42,7 @@ app = typer.Typer(
 PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
     "Train and simulate": (demo, train, evaluate, allocate, simulate, accumulators, worker),
     "Cost": (cost, bops, storage, overhead, tables, accelerator, workload),
-    "Report": (report, figure, compare_runs),
+    "Report": (report, figure, compare_runs, paper_table),
     "What there is": (formats, multipliers, methods),
 }
 COMMANDS = tuple(command for commands in PANELS.values() for command in commands)

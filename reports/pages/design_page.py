@@ -1,13 +1,12 @@
 """The page of one design: its runs, its layers, its codes, its multiplier, its recipe."""
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from hwsim.cli.train_command import train_command
 from hwsim.multipliers import Multiplier
+from reports.links import relative_link
 from reports.pages.axes import AXES
 from reports.pages.design import PageDesign, loss
 from reports.pages.networks import CodeHistogram, format_words, gates_of
@@ -65,7 +64,7 @@ def _run(path: Path, record: Record, home: Path) -> dict[str, Any]:
     volatile = record.get("volatile", {})
     return {
         "name": record["run_id"],
-        "link": quote(Path(os.path.relpath(path.resolve(), home.resolve())).as_posix()),
+        "link": relative_link(path, home),
         "accuracy": {name: record["accuracy"].get(name) for name in ("float", "qat", "integer", "agreement")},
         "counts": record.get("counts", {}),
         "versions": ", ".join(f"{name} {text}" for name, text in record.get("versions", {}).items()),
