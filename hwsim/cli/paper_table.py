@@ -7,6 +7,11 @@ from typing import Annotated
 
 import typer
 
+from hwsim.cli.completion import from_registry
+from hwsim.cli.verbosity import note
+
+complete_table = from_registry("reports/published/__init__.py", "PAPER_TABLES")
+
 
 class PaperOutput(StrEnum):
     """How a table of a paper is written; a test compares it with the registry."""
@@ -20,7 +25,10 @@ class PaperOutput(StrEnum):
 
 
 def paper_table(
-    name: Annotated[str | None, typer.Argument(help="Table; without it they are listed.", metavar="[NAME]")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Table; without it they are listed.", metavar="[NAME]", autocompletion=complete_table),
+    ] = None,
     runs: Annotated[
         list[Path] | None,
         typer.Argument(metavar="[RUNS]...", help="Records of runs, or folders of them, to stand beside."),
@@ -57,7 +65,7 @@ def paper_table(
     if out is None:
         sys.stdout.write(text)
         return
-    print(write_text(out, text), file=sys.stderr)
+    note(write_text(out, text))
 
 
 def list_tables(output: PaperOutput) -> None:
