@@ -82,6 +82,7 @@ def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin in a folder with the files that a reader of the pages brings."""
     monkeypatch.chdir(tmp_path)
     np.save("mytable.npy", example("drum", Uniform(4), Uniform(4, signed=False)).table())
+    Path("benchmarks").symlink_to(ROOT / "benchmarks")
     Path("mine.py").write_text("def product(w: int, a: int) -> int:\n    return w * a & ~1\n")
 
 
