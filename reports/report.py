@@ -40,6 +40,19 @@ def write_report(study: Study, out: str | Path) -> list[Path]:
     return written + [write_text(target / name, pages[name]) for name in reversed(pages)]
 
 
+def report_files(study: Study, out: str | Path) -> list[Path]:
+    """Return the paths that `write_report` would return, with nothing drawn or written.
+
+    Raises:
+        ValueError: as `write_report`.
+    """
+    target = Path(out)
+    tables = [table.name for make in TABLES.values() for table in make(study)]
+    files = [target / "tables" / f"{name}{ending}" for name in tables for ending in TABLE_ENDINGS.values()]
+    files += [target / "figures" / f"{name}{ending}" for name in FIGURES for ending in (*FIGURE_ENDINGS, ".csv")]
+    return files + [target / name for name in reversed(build_pages(study, target))]
+
+
 def draw_figure(kind: FigureKind, study: Study) -> tuple[Figure, pd.DataFrame]:
     """Return one figure of a study and the numbers that it shows."""
     numbers = kind.data(study)

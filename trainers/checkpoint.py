@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from torch.optim import SGD
 from trainers import processes
 from trainers.averaging import Average
 from trainers.guard import Guard
-from trainers.model_file import read_tensors, write_tensors
+from trainers.model_file import read_header, read_tensors, write_tensors
 from trainers.models.weights import fillable
 from trainers.objective import Objective
 from trainers.record import versions
@@ -77,9 +78,7 @@ class Checkpoints:
         if not self.path.exists():
             return
         tensors, metadata = read_tensors(self.path)
-        if HEADER not in metadata:
-            raise ValueError(f"{self.path} is no checkpoint: it has no {HEADER} in its header")
-        position = json.loads(metadata[HEADER])
+        position = _position(self.path, metadata)
         _check_versions(self.path, position.pop("versions", {}))
         _check_network(self.path, state.model, tensors)
         for name, value in position.items():
@@ -89,6 +88,24 @@ class Checkpoints:
 
     def _note(self, state: State) -> None:
         self.good = f"{self.path}, before step {state.step + 1} of epoch {state.epoch}"
+
+
+def read_position(path: Path) -> dict[str, Any]:
+    """Return where a checkpoint stands: epoch, step, curves and seconds; its tensors are not read.
+
+    Raises:
+        ValueError: the file is damaged, is no checkpoint, or was written with other versions of the libraries.
+    """
+    position = _position(path, read_header(path))
+    _check_versions(path, position.pop("versions", {}))
+    return position
+
+
+def _position(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    if HEADER not in metadata:
+        raise ValueError(f"{path} is no checkpoint: it has no {HEADER} in its header")
+    position: dict[str, Any] = json.loads(metadata[HEADER])
+    return position
 
 
 def _tensors(state: State) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
 """What a network sees, and what it answers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -45,13 +45,18 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
-def count_correct(model: nn.Module, dataset: Data) -> int:
-    """Return how many test images the model classifies correctly; processes that train together share the work."""
+def count_correct(model: nn.Module, dataset: Data, progress: Callable[[int], None] = lambda done: None) -> int:
+    """Return how many test images the model classifies correctly; processes that train together share the work.
+
+    progress gets the number of this process's images that are done.
+    """
     device = device_of(model)
-    correct = torch.zeros((), dtype=torch.int64, device=device)
+    correct, done = torch.zeros((), dtype=torch.int64, device=device), 0
     with torch.no_grad(), evaluating(model):
         for x, labels in evaluation_batches(dataset, processes.part(), device):
             correct += (model(x).argmax(1) == labels).sum()
+            done += len(labels)
+            progress(done)
     return int(processes.total(correct))
 
 

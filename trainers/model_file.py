@@ -45,6 +45,20 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ValueError(f"{path} is not a readable safetensors file: {error}") from error
 
 
+def read_header(path: Path) -> dict[str, str]:
+    """Return the header of a safetensors file; its tensors are not read.
+
+    Raises:
+        ValueError: the file is damaged or of another kind.
+        FileNotFoundError: there is no such file.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a readable safetensors file: {error}") from error
+
+
 def save_model(path: Path, model: nn.Module, config: TrainConfig) -> None:
     """Write a float or quantized network so that `load_model` can build it without the data it was trained on."""
     header: dict[str, Any] = {"model": config.model, "model_options": dict(config.model_options)}

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from hwsim.files import read_json, write_json
 from trainers import processes
@@ -49,10 +49,7 @@ def locked(run_dir: Path) -> Iterator[None]:
         return
     run_dir.mkdir(parents=True, exist_ok=True)
     with (run_dir / LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(f"{run_dir} is in use by another run; one folder takes one run at a time") from error
+        _take(file, run_dir)
         if not os.fstat(file.fileno()).st_nlink:
             raise ValueError(f"{run_dir} was removed by a run that failed as this one began; start again")
         token = _held.set(_held.get() | {path})
@@ -64,6 +61,13 @@ def locked(run_dir: Path) -> Iterator[None]:
             raise
         finally:
             _held.reset(token)
+
+
+def _take(file: IO[str], run_dir: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ValueError(f"{run_dir} is in use by another run; one folder takes one run at a time") from error
 
 
 def claim(run_dir: Path, config: TrainConfig, hashes: dict[str, str | None]) -> bool:
@@ -80,13 +84,42 @@ def claim(run_dir: Path, config: TrainConfig, hashes: dict[str, str | None]) -> 
         ValueError: the folder belongs to another configuration; the message names the first field that differs.
     """
     wanted = json.loads(json.dumps({**config.to_dict(), **hashes, PROCESSES: processes.count()}))
+    if not _is_of(run_dir, wanted):
+        write_json(run_dir / CONFIG, wanted)
+    return (run_dir / RECORD).exists()
+
+
+def state_of(run_dir: Path, config: TrainConfig, hashes: Mapping[str, str | None]) -> str:
+    """Return what a run finds in its folder, which stays as it is: "finished", "unfinished", or nothing, "new".
+
+    hashes: as for `claim`; those that cannot be known yet are left out, and not compared.
+
+    Raises:
+        ValueError: the folder belongs to another configuration, or another process holds it.
+    """
+    if (run_dir / LOCK).exists():
+        with (run_dir / LOCK).open() as file:
+            _take(file, run_dir)
+    known = read_json(run_dir / CONFIG) if (run_dir / CONFIG).exists() else {}
+    given = {**config.to_dict(), **known_hashes(known), **hashes, PROCESSES: processes.count()}
+    _is_of(run_dir, json.loads(json.dumps(given)))
+    found = [state for name, state in ((RECORD, "finished"), (CHECKPOINT, "unfinished")) if (run_dir / name).exists()]
+    return found[0] if found else "new"
+
+
+def known_hashes(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the hashes in a folder's configuration."""
+    return {name: value for name, value in config.items() if name.endswith("_sha256")}
+
+
+def _is_of(run_dir: Path, wanted: Mapping[str, Any]) -> bool:
+    """Return whether the folder holds a run that has something to lose, after checking that it is the wanted one."""
     path, is_finished = run_dir / CONFIG, (run_dir / RECORD).exists()
-    if path.exists() and (is_finished or (run_dir / CHECKPOINT).exists()):
-        there = {PROCESSES: 1, **read_json(path)}  # folders of older runs do not say it
-        _compare(run_dir, {**there, PROCESSES: wanted[PROCESSES]} if is_finished else there, wanted)
-    else:
-        write_json(path, wanted)
-    return is_finished
+    if not (path.exists() and (is_finished or (run_dir / CHECKPOINT).exists())):
+        return False
+    there = {PROCESSES: 1, **read_json(path)}  # folders of older runs do not say it
+    _compare(run_dir, {**there, PROCESSES: wanted[PROCESSES]} if is_finished else there, wanted)
+    return True
 
 
 def find_init(init: str, run_dir: Path, name: str = FLOAT_WEIGHTS) -> Path:

@@ -1,7 +1,7 @@
 """`hwsim accelerator`: a network on an array of processing elements."""
 
 from itertools import product
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,7 +19,10 @@ from hwsim.cli.designs import (
     print_costs,
     title_of,
 )
-from hwsim.cli.options import FormatOption, Output, parse_names
+from hwsim.cli.options import DryRunOption, FormatOption, Output, parse_names
+
+if TYPE_CHECKING:
+    from hwsim.output import Row
 
 
 def accelerator(
@@ -53,6 +56,7 @@ def accelerator(
     ] = "operations",
     layers: LayersOption = False,
     compare: CompareOption = False,
+    dry_run: DryRunOption = False,
     output: FormatOption = Output.table,
 ) -> None:
     """Cycles, utilization, memory traffic, roofline, time and energy on a systolic array.
@@ -64,6 +68,7 @@ def accelerator(
     from hwsim.cost import CostTable, Design
     from hwsim.cost import accelerator as run
     from hwsim.cost.design import parse_array
+    from hwsim.output import write
 
     if bits is None and not network.endswith(".safetensors"):
         bits = "8"
@@ -85,9 +90,13 @@ def accelerator(
             *map(parse_names, (array, dataflow, style), ("--array", "--dataflow", "--style"))
         )
     ]
-    tables = {
-        f"{name} {design.name}": run(workload, design) for name, workload in workloads.items() for design in hardware
-    }
+    pairs = {f"{name} {design.name}": (name, design) for name in workloads for design in hardware}
+    if dry_run:
+        layers_of = {name: len(workload.mac_layers) for name, workload in workloads.items()}
+        rows: list[Row] = [{"design": title, "layers": layers_of[name]} for title, (name, _) in pairs.items()]
+        write(rows, output.value, title=f"Would count {len(pairs)} designs of {title_of(workloads)}")
+        return
+    tables = {title: run(workloads[name], design) for title, (name, design) in pairs.items()}
     if compare:  # the column names the design, so the rows need not
         tables = {name: CostTable(tuple(e._replace(convention="array") for e in t)) for name, t in tables.items()}
     print_costs(tables, f"{title_of(workloads)} on an array", layers, compare, output)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwsim.cli.images import LoadedImages, load_images
-from hwsim.cli.options import FormatOption, Output, complete_data, parse_ranges
+from hwsim.cli.options import DryRunOption, FormatOption, Output, complete_data, parse_ranges
 from hwsim.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def accumulators(
     ] = None,
     layers: Annotated[bool, typer.Option("--layers", help="Only the table of layers.")] = False,
     accuracy: Annotated[bool, typer.Option("--accuracy", help="Only the table of accuracies.")] = False,
+    dry_run: DryRunOption = False,
     output: FormatOption = Output.table,
 ) -> None:
     """Show, per layer, worst-case and seen accumulator bits, then accuracy against one width for all layers.
@@ -47,11 +48,14 @@ def accumulators(
     from hwsim.output import write
 
     widths = None if bits is None else parse_ranges(bits, 2, 63)
-    _check_tables(layers, accuracy, output)
+    _check_tables(layers, accuracy, output, dry_run)
     network = load_network(network_file)
     loaded = load_images(network, data, data_dir, images, labels)
     if accuracy and loaded.labels is None:
         raise ValueError("--accuracy needs the images' classes: give --labels")
+    if dry_run:
+        write(_plan(loaded, count, widths, (layers, accuracy)), output.value, title=f"Would simulate {network.name}")
+        return
     seen = [] if accuracy and widths else _seen(network, loaded, count)
     if not accuracy:
         write(seen, output.value, title=f"Accumulators of {network.name}")
@@ -60,10 +64,27 @@ def accumulators(
         write(rows, output.value, title="Accuracy against accumulator width")
 
 
-def _check_tables(layers: bool, accuracy: bool, output: Output) -> None:
+def _plan(loaded: LoadedImages, count: int | None, widths: list[int] | None, only: tuple[bool, bool]) -> "list[Row]":
+    """Return which networks would run on how many images; only: whether the one table is asked for, or the other."""
+    from hwsim.accumulators import MODES
+
+    layers, accuracy = only
+    images = len(loaded.pixels[:count])
+    rows: list[Row] = []
+    if not (accuracy and widths):
+        rows.append({"what": "partial sums of each layer", "networks": 1, "images": images})
+    if not layers and loaded.labels is not None:
+        tried = ", ".join(map(str, widths)) if widths else "the widest seen and six below it"
+        networks = len(MODES) * len(widths) if widths else None
+        what = f"accuracy at {tried} bits, {' and '.join(MODES)}"
+        rows.append({"what": what, "networks": networks, "images": images})
+    return rows
+
+
+def _check_tables(layers: bool, accuracy: bool, output: Output, dry_run: bool) -> None:
     if layers and accuracy:
         raise ValueError("give --layers or --accuracy, or none for both tables")
-    if output in (Output.csv, Output.json) and not layers and not accuracy:
+    if not dry_run and output in (Output.csv, Output.json) and not layers and not accuracy:
         raise ValueError(f"{output.value} holds one table: give --layers or --accuracy")
 
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwsim.cli.completion import from_list
-from hwsim.cli.options import FormatOption, Output, complete_data, parse_bits
+from hwsim.cli.options import DryRunOption, FormatOption, Output, complete_data, parse_bits
 from hwsim.cli.progress import Advance, progress
 from hwsim.cli.train_options import NETWORKS
 
 if TYPE_CHECKING:
+    from hwsim.output import Row
     from trainers.allocation import LayerChoices
     from trainers.config import TrainConfig
 
@@ -40,6 +41,7 @@ def allocate(
     overrides: Annotated[
         Path | None, typer.Option(help="File that gets the bits, for hwsim train --overrides.", metavar="FILE")
     ] = None,
+    dry_run: DryRunOption = False,
     output: FormatOption = Output.table,
 ) -> None:
     """Choose the bits of each layer: least sum of learned importances within a budget.
@@ -62,12 +64,36 @@ def allocate(
     recipe = recipe_for(data, is_quantized=True)
     config = replace(recipe, data_dir=data_dir, model=model or recipe.model, epochs=epochs, lr=lr, seed=seed)
     config = replace(config, weight_decay=weight_decay, init=None if init == "auto" else init)
+    if dry_run:
+        write(_plan(config, widths, out, overrides), output.value, title="Would learn the importance of layers")
+        return
     rows = allocation.allocate(_importance(config, widths, out), budgets)
     if overrides is not None:
         write_json(overrides, allocation.overrides(rows))
     total = sum(row.bops for row in rows)
     title = f"Bits by layer: {total} bit operations, {sum(row.weight_storage_bits for row in rows) / 8:g} bytes"
     write([asdict(row) for row in rows], output.value, title=title)
+
+
+def _plan(config: "TrainConfig", widths: list[int], out: Path, overrides: Path | None) -> "list[Row]":
+    """Return the float run, unless weights are named, and the training of the importance, which keeps no files."""
+    from hwsim.cli.dry_run import run_row
+    from hwsim.cli.train import after_float
+    from trainers.data import open_data
+    from trainers.plan import plan_runs
+    from trainers.quantizers_only import in_memory
+    from trainers.run_folder import find_init
+
+    images = len(in_memory(open_data(config.data, config.data_dir)).train_labels)
+    steps = config.epochs * -(-images // config.batch_size)
+    row: Row = {"run": f"importance at {', '.join(map(str, widths))} bits", "would": "train", "epochs": config.epochs}
+    written = None if overrides is None else str(overrides)
+    learning = {**row, "steps": steps, "steps_left": steps, "writes": written}
+    if config.init is not None:
+        find_init(config.init, out / "importance")
+        return [learning]
+    before, _ = after_float(config)
+    return [*map(run_row, plan_runs([before], out)), learning]
 
 
 def _importance(config: "TrainConfig", widths: list[int], out: Path) -> "list[LayerChoices]":

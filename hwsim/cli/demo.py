@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwsim.cli.options import FormatOption, Output
+from hwsim.cli.dry_run import print_runs
+from hwsim.cli.options import DryRunOption, FormatOption, Output
 from hwsim.cli.progress import progress
 from hwsim.cli.report import print_designs
 from hwsim.cli.verbosity import note
@@ -30,6 +31,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Where run records, networks, tables and figures go.")] = Path("runs/demo"),
     seeds: Annotated[int, typer.Option(help="How often each design is trained.", min=1)] = 3,
     workers: Annotated[int, typer.Option(help="Processes that train at once.", min=1)] = 2,
+    dry_run: DryRunOption = False,
     output: FormatOption = Output.table,
 ) -> None:
     """Train, export, simulate bit by bit, count and report: uniform, POT and POST weights at several bit widths.
@@ -43,9 +45,14 @@ def demo(
 
     from reports.records import load_study
     from reports.report import write_report
+    from trainers.plan import plan_runs
     from trainers.study import run_study
 
     configs = [config for seed in range(seeds) for config in _configs(seed)]
+    if dry_run:
+        print_runs(plan_runs(configs, out), output)
+        note(f"then the report would be written into {out}")
+        return
     with progress("demo", len(configs), "runs") as advance:
         finished = count(1)
         records = run_study(configs, out, workers, lambda record: advance(next(finished), record["run_id"]))

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from hwsim.cli.completion import from_list
-from hwsim.cli.options import FormatOption, Output, complete_data, parse_settings
+from hwsim.cli.options import DryRunOption, FormatOption, Output, complete_data, parse_settings
+from hwsim.cli.progress import progress
 from hwsim.cli.train_options import NETWORKS
 
 
@@ -25,6 +26,7 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Option of the network, such as shortcut=B or classes=100.", metavar="NAME=VALUE"),
     ] = None,
+    dry_run: DryRunOption = False,
     output: FormatOption = Output.table,
 ) -> None:
     """Report the accuracy of a float network on all test images.
@@ -53,13 +55,13 @@ def evaluate(
     config = recipe if model is None else replace(recipe, model=model)
     weights = find_init(init, Path())
     check_fits(config)
-    dataset = open_data(data, data_dir)
-    correct, images = count_correct(float_network(config, weights), dataset), len(dataset.test_labels)
-    row: dict[str, Any] = {
-        "network": config.model,
-        "data": data,
-        "images": images,
-        "correct": correct,
-        "accuracy": correct / images,
-    }
+    dataset, network = open_data(data, data_dir), float_network(config, weights)
+    images = len(dataset.test_labels)
+    row: dict[str, Any] = {"network": config.model, "data": data, "images": images}
+    if dry_run:
+        write([row], output.value, title=f"Would evaluate the float weights of {weights}")
+        return
+    with progress("evaluating", images, "images") as advance:
+        correct = count_correct(network, dataset, lambda done: advance(done, ""))
+    row |= {"correct": correct, "accuracy": correct / images}
     write([row], output.value, title=f"Float weights of {weights}")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwsim.cli.options import BitsOption, FormatOption, Output, parse_bits, parse_names
+from hwsim.cli.options import BitsOption, DryRunOption, FormatOption, Output, parse_bits, parse_names
 from hwsim.cli.progress import progress
 from hwsim.cli.verbosity import note
 
@@ -108,6 +108,8 @@ def table(
     out: Annotated[Path, typer.Option(help="The table to write.", metavar="FILE")] = Path("gates.csv"),
     bits: BitsOption = "2,3,4,5,6,7,8",
     workers: Annotated[int, typer.Option(help="Processes that synthesise at once.", min=1)] = 2,
+    dry_run: DryRunOption = False,
+    output: FormatOption = Output.table,
 ) -> None:
     """Measure every circuit of the shipped table anew.
 
@@ -115,13 +117,22 @@ def table(
 
     Example: hwsim rtl table --out hwsim/cost/tables/gates.csv
     """
+    from hwsim.output import write
     from hwsim.synthesis.circuits import all_circuits
+    from hwsim.synthesis.flows import FLOWS
+    from hwsim.synthesis.mapping import cache_folder
     from hwsim.synthesis.table import rebuild
     from hwsim.synthesis.yosys import find_yosys
 
-    note(f"Yosys {find_yosys().version}")  # its first start takes a minute: before the processes
     widths = parse_bits(bits, 2, 8)
     circuits = [circuit for circuit in all_circuits() if circuit.bits in widths]
+    if dry_run:
+        rows = [{"circuit": circuit.name, "flows": ", ".join(FLOWS)} for circuit in circuits]
+        kept = len(list(cache_folder().glob("*.json")))
+        note(f"{cache_folder()} holds {kept} mapped circuits; those of this Yosys are not mapped again")
+        write(rows, output.value, title=f"Would measure {len(circuits)} circuits and write {out}")
+        return
+    note(f"Yosys {find_yosys().version}")  # its first start takes a minute: before the processes
     done = 0
     with progress("gates", len(circuits), "circuits") as advance:
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwsim.cli.options import FormatOption, Output
+from hwsim.cli.options import DryRunOption, FormatOption, Output
 from hwsim.cli.verbosity import note
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def report(
         bool, typer.Option("--watch", help="Serve the pages on this machine until Ctrl-C, anew with every run.")
     ] = False,
     port: Annotated[int, typer.Option(help="Port of --watch (0: any that is free).", min=0, max=65535)] = 0,
+    dry_run: DryRunOption = False,
     output: FormatOption = Output.table,
 ) -> None:
     """Write a study as a page to look at, every table (CSV, Markdown) and figure (PNG, PDF); print its designs.
@@ -32,15 +33,28 @@ def report(
     Example: hwsim report runs/demo --out report
     """
     from reports.records import load_study
-    from reports.report import write_report
+    from reports.report import report_files, write_report
 
+    if watch and dry_run:
+        raise ValueError("--dry-run is of the report that is written, --watch serves it: give one of them")
     if watch and not serve(runs, port):
         return
     study = load_study(*runs)
+    if dry_run:
+        print_files(report_files(study, out or runs[0]), len(study.records), output)
+        return
     written = write_report(study, out or runs[0])
     print_designs(study, output)
     for path in written:
         note(path)
+
+
+def print_files(files: Sequence[Path], records: int, output: Output) -> None:
+    """Print which files a report would write, and which of them it would replace."""
+    from hwsim.output import write
+
+    rows = [{"file": str(path), "would": "replace" if path.exists() else "write"} for path in files]
+    write(rows, output.value, title=f"Report of {records} run records: {len(files)} files")
 
 
 def serve(runs: Sequence[Path], port: int) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwsim.cli.completion import matching
-from hwsim.cli.options import BitsOption, FormatOption, Output, parse_bits
+from hwsim.cli.options import BitsOption, DryRunOption, FormatOption, Output, parse_bits
 from hwsim.cli.progress import progress
 from hwsim.cli.rtl_choices import KINDS, is_given, is_network, layer_choices_of, multiplier_of
 from hwsim.cli.rtl_layer import LayerOptions, check_layer
@@ -128,6 +128,7 @@ def verify(
         int | None, typer.Option(help="Of a layer: so many output positions, spread over the images (default: all).")
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Of a layer: folder of the data set's files.")] = None,
+    dry_run: DryRunOption = False,
     output: FormatOption = Output.table,
 ) -> None:
     """Simulate a multiplier's hardware on every pair of codes and compare each product with the simulator's table.
@@ -141,7 +142,7 @@ def verify(
     Example: hwsim rtl verify post --bits 2,3,4 --fraction-bits 2
     """
     if layer is not None:
-        options = LayerOptions(rows, columns, dataflow, simulator, style, images, count, positions, data_dir)
+        options = LayerOptions(rows, columns, dataflow, simulator, style, images, count, positions, data_dir, dry_run)
         check_layer(Path(kind), layer, options, output.value)
         return
     if is_network(kind):
@@ -151,7 +152,12 @@ def verify(
 
     widths = [(width, act_bits) for width in parse_bits(bits, 1, 8)]
     made = [multiplier_of(kind, pair, exponents, (fraction_bits, layout), signed_activations) for pair in widths]
-    checks = [_checked(m, chosen) for m in made for chosen in ([style] if style else CIRCUITS[m.name])]
+    circuits = [(m, chosen) for m in made for chosen in ([style] if style else CIRCUITS[m.name])]
+    if dry_run:
+        planned = [_circuit_row(m, chosen) for m, chosen in circuits if m.rtl(chosen)]
+        write(planned, output.value, title=f"Would simulate {len(planned)} circuits on all pairs of codes")
+        return
+    checks = [_checked(m, chosen) for m, chosen in circuits]
     write(checks, output.value, title="Hardware against the simulator, all pairs of codes")
     wrong = [row for row in checks if row["different"]]
     if wrong:
@@ -167,15 +173,17 @@ def _checked(multiplier: "Multiplier", style: str) -> "Row":
     with progress(f"{multiplier.name} {style}", columns, "columns") as advance:
         found = list(mismatches(circuit, lambda done: advance(done, "")))
     first = f"w={found[0].w} a={found[0].a}: {found[0].got}, not {found[0].expected}" if found else None
+    return {**_circuit_row(multiplier, style), "different": len(found), "first": first}
+
+
+def _circuit_row(multiplier: "Multiplier", style: str) -> "Row":
     return {
         "multiplier": multiplier.name,
         "style": style,
         "weights": multiplier.weight.name,
         "weight_bits": multiplier.weight.bits,
         "act_bits": multiplier.activation.bits,
-        "pairs": columns << multiplier.weight.code_bits,
-        "different": len(found),
-        "first": first,
+        "pairs": 1 << (multiplier.weight.code_bits + multiplier.activation.code_bits),
     }
 
 

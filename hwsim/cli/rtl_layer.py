@@ -26,6 +26,7 @@ class LayerOptions:
     count: int
     positions: int | None
     data_dir: Path | None
+    dry_run: bool
 
 
 def check_layer(network_file: Path, layer: str, options: LayerOptions, output: str) -> None:
@@ -36,11 +37,17 @@ def check_layer(network_file: Path, layer: str, options: LayerOptions, output: s
     """
     from hwsim.network_file import load_network
     from hwsim.output import write
-    from hwsim.rtl.verify_layer import ArrayChoice, verify_layer
+    from hwsim.rtl.verify_layer import ArrayChoice, plan_layer, verify_layer
 
     choice = ArrayChoice(options.rows, options.columns, options.dataflow, options.simulator, options.style)
     network = load_network(network_file)
     pixels = load_images(network, None, options.data_dir, options.images, None).pixels[: options.count]
+    if options.dry_run:
+        plan = plan_layer(network, layer, len(pixels), options.positions, choice)
+        sizes = dict(zip("MKN", plan.size, strict=True))
+        row: Row = {"layer": layer, "images": len(pixels), **sizes, "groups": plan.groups, "cycles": plan.model_cycles}
+        write([row], output, title=f"Would simulate {layer} by {choice.simulator}")
+        return
     with progress(f"{layer} on {choice.rows}x{choice.columns} {choice.dataflow}", 100, "%") as advance:
 
         def told(cycles: int, total: int) -> None:

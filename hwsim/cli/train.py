@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwsim.cli.dataclass_options import takes
+from hwsim.cli.dry_run import print_runs
 from hwsim.cli.options import Output
 from hwsim.cli.progress import Advance, progress
 from hwsim.cli.train_config import configs_of
@@ -35,6 +36,7 @@ def train(options: TrainOptions) -> None:
     Example: hwsim train --weights post --bits 4 --seed 1
     """
     from hwsim.errors import check_integer
+    from trainers.plan import plan_runs
     from trainers.processes import is_first, joined
     from trainers.study import check_design
 
@@ -48,6 +50,12 @@ def train(options: TrainOptions) -> None:
         before, configs = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     designs = designs_of(configs)
     with joined():
+        _check_parallel(options.parallel)
+        if options.dry_run:
+            plans = plan_runs([*before, *designs], options.out)
+            if is_first():
+                print_runs(plans, options.output)
+            return
         records = _run_all([*before, *designs], options.out, options.parallel)
         if is_first():
             _print_records([records[design.run_id] for design in designs], options.output)
@@ -74,12 +82,16 @@ def _run_all(configs: "Iterable[TrainConfig]", out: Path, parallel: int) -> dict
     """Return the records of the runs by name, each trained below `out`, continued there, or found finished."""
     if parallel == 1:
         return {config.run_id: run(config, out) for config in configs}
-    from trainers.processes import count
     from trainers.study import run_study
 
-    if count() > 1:
-        raise ValueError("--parallel trains each run in a process, torchrun each run in several: use one of them")
     return {record["run_id"]: record for record in run_study([*configs], out, parallel, _print_done)}
+
+
+def _check_parallel(parallel: int) -> None:
+    from trainers.processes import count
+
+    if parallel > 1 and count() > 1:
+        raise ValueError("--parallel trains each run in a process, torchrun each run in several: use one of them")
 
 
 def run(config: "TrainConfig", out: Path) -> Mapping[str, Any]:

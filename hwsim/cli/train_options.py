@@ -13,7 +13,7 @@ from typing import Annotated
 from typer import Option
 
 from hwsim.cli.completion import from_list
-from hwsim.cli.options import DATA_SETS, FormatOption, Output, complete_data
+from hwsim.cli.options import DATA_SETS, DryRunOption, FormatOption, Output, complete_data
 
 NETWORKS = (
     "digits_resnet, resnet20, resnet32, resnet44, resnet56, vgg_small, resnet18, resnet34, resnet50, mobilenetv2, "
@@ -153,4 +153,5 @@ class TrainOptions:
     parallel: Annotated[int, _run(help="Runs at a time, each in a process of its own.")] = 1
     study: Annotated[str, _run(help="Name of the group of runs in reports.")] = "runs"
     out: Annotated[Path, _run(help="Folder that gets one folder per run.")] = Path("runs")
+    dry_run: DryRunOption = False
     output: FormatOption = Output.table

@@ -114,6 +114,34 @@ def verify_layer(
     return LayerCheck(layer, size, len(products), cycles, model, equal, tuple(rescaled), beta)
 
 
+@dataclass(frozen=True)
+class LayerPlan:
+    """What `verify_layer` would simulate: M x K x N in so many groups, and the cycles that the model expects."""
+
+    layer: Matmul
+    size: tuple[int, int, int]
+    groups: int
+    model_cycles: int
+
+
+def plan_layer(
+    network: Network, name: str, images: int, positions: int | None = None, choice: ArrayChoice = DEFAULT_CHOICE
+) -> LayerPlan:
+    """Return what `verify_layer` would simulate of so many images, with nothing simulated.
+
+    Raises:
+        ValueError: as `verify_layer`.
+    """
+    layer = layer_named(network, name)
+    products = layer_operands(layer, np.zeros((images, *network.shapes[layer.inputs[0]]), dtype=np.int64))
+    chosen = _spread(name, len(products[0].activation), positions)
+    with naming(f"layer {name!r}, multiplier {layer.multiplier.name}"):
+        systolic_array(layer.multiplier, layer.accumulator, choice.rows, choice.columns, choice.dataflow, choice.style)
+        cycles = model_cycles(products, len(chosen), choice)
+    size = len(chosen), products[0].activation.shape[1], len(products[0].weight)
+    return LayerPlan(layer, size, len(products), cycles)
+
+
 def _spread(name: str, count: int, positions: int | None) -> IntArray:
     if positions is None:
         return np.arange(count)
