@@ -23,6 +23,7 @@ WEIGHT_METHODS = [name for name, method in QUANTIZERS.items() if "weights" in me
 #: Options that are not the fields of a configuration that have their names.
 ELSEWHERE = {
     *(
+        "dry_run",
         "weight_option",
         "activation_option",
         "model_option",
