@@ -85,7 +85,7 @@ def test_help_has_panels() -> None:
     text = Text.from_ansi(run("train", "--help").stdout).plain
     panels = re.findall(r"╭─ ([\w -]+?) ─", text)
     assert panels[:5] == ["Options", "Data and network", "Quantization", "Hardware to train through", "Recipe"]
-    assert set(re.findall(r"│ (--[\w-]+)", text.partition("╭─ Data")[0])) == {"--format", "--help"}
+    assert set(re.findall(r"│ (--[\w-]+)", text.partition("╭─ Data")[0])) == {"--dry-run", "--format", "--help"}
 
 
 def test_several_seeds_in_several_processes(tmp_path: Path) -> None:
