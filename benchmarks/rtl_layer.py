@@ -1,7 +1,7 @@
 """The last 3 x 3 convolution of ResNet-18 on a systolic array in RTL simulation: cycles per second, and all equal?
 
 512 to 512 channels, 7 x 7 positions, 115.6 M MACs: random POST codes of 4 bits, random activations, an accumulator for
-any sum. Amaranth's own simulator would take hours; give it fewer channels.
+any sum. Amaranth's own simulator would take more than an hour; give it fewer channels.
 
     python benchmarks/rtl_layer.py
     python benchmarks/rtl_layer.py --simulator amaranth --channels 8
