@@ -46,8 +46,8 @@ NAMES = {
     "NAME": "layer2.0.conv2",
     "/mnt/shared/q": "queue",
 }
-#: Weights of `network.safetensors`, where a page needs others than uniform ones.
-WEIGHTS = {"docs/gates.md": "pot"}
+#: Methods of `network.safetensors`, where a page needs others than uniform weights.
+METHODS = {"docs/gates.md": "pot", "docs/rtl.md": "uniform-asq"}
 SHELL = {page: [*dict.fromkeys(c for s in snippets(path) for c in commands(s))] for page, path in PAGES.items()}
 
 
@@ -73,6 +73,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     quantized = [
         replace(baseline, weights=weights, bits=4, init=baseline.run_id) for weights in ("uniform", "pot", "post")
     ]
+    quantized.append(replace(quantized[0], activations="asq"))
     run_study([baseline, *(replace(config, seed=seed) for config in quantized for seed in (0, 1))], folder)
     return folder
 
@@ -95,7 +96,7 @@ def workplace(trained: Path) -> Callable[[str], None]:
         for study, weights in (("a", "pot"), ("b", "post")):
             for run_folder in trained.glob(f"*-{weights}-*"):
                 shutil.copytree(run_folder, Path("runs", study, run_folder.name))
-        network = trained / f"digits-digits_resnet-{WEIGHTS.get(page, 'uniform')}-w4a4-s0" / "network.safetensors"
+        network = trained / f"digits-digits_resnet-{METHODS.get(page, 'uniform')}-w4a4-s0" / "network.safetensors"
         shutil.copy(network, ".")
 
     return prepare
