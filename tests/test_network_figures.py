@@ -1,6 +1,5 @@
 """The figures of trained networks: statistics of known numbers, and what is drawn and refused."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from reports.figures import NETWORK_FIGURES, block_errors, distributions, layer_
 from reports.measured import run_labels, spread
 from trainers.measurements import MEASUREMENTS
 
-PAGE = ("distributions", "block-errors", "layer-errors")  #: What docs/figures.md shows.
 NAN = float("nan")
 ERRORS = np.array([[0.0, 4.0, 1.0, 3.0, 2.0], [8.0, NAN, 2.0, NAN, 2.0]])
 
@@ -131,21 +129,6 @@ def test_options_reach_the_measurement(runs: list[Path], tmp_path: Path) -> None
 
 def test_every_figure_has_its_measurement() -> None:
     assert list(NETWORK_FIGURES) == list(MEASUREMENTS)
-
-
-def test_the_page_of_these_figures_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_run(tmp_path / "runs", weights="uniform", activations="asq")
-    monkeypatch.chdir(tmp_path)
-    page = (Path(__file__).resolve().parents[1] / "docs" / "figures.md").read_text()
-    commands = re.findall("^hwsim (figure .*)$", page, re.MULTILINE)
-    assert {command.split()[1] for command in commands} == set(PAGE)
-    for command in commands:
-        result = run(*command.split())
-        assert result.exit_code == 0, result.stderr
-    (tmp_path / "block_errors.pdf").unlink()
-    (snippet,) = re.findall("```python\n(.*?)```", page, re.DOTALL)
-    exec(snippet, {})
-    assert (tmp_path / "block_errors.pdf").is_file()
 
 
 def test_seeds_of_one_design_are_told_apart(tmp_path: Path) -> None:
