@@ -1,5 +1,7 @@
 """The notebooks: they run, what they show is current, and their files hold nothing of the machine that ran them."""
 
+import ast
+import importlib
 import re
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,16 @@ def test_every_cell_ran_in_order_and_complained_about_nothing(path: Path) -> Non
     cells = [one for one in execute.read(path).cells if one.cell_type == "code"]
     assert [one.execution_count for one in cells] == list(range(1, len(cells) + 1))
     assert not {kind for one in cells for kind, _ in execute.shown(one)} & {"stderr", "error"}
+
+
+@each
+def test_what_a_notebook_imports_exists(path: Path) -> None:
+    cells = [one.source for one in execute.read(path).cells if one.cell_type == "code"]
+    code = "\n".join(line for source in cells for line in source.splitlines() if not line.startswith("%"))
+    found = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)]
+    names = [(str(node.module), alias.name) for node in found for alias in node.names]
+    assert len(names) > 5
+    assert [name for name in names if not hasattr(importlib.import_module(name[0]), name[1])] == []
 
 
 @each
