@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import error, rows, run
-from needs import needs_yosys
+from needs import needs_icarus, needs_yosys
 
+from hwsim.cli.rtl_choices import multiplier_of
 from hwsim.formats import PowerOfSqrtTwo, Uniform
 from hwsim.multipliers import LookupTableMultiplier
 from hwsim.synthesis.evaluate import evaluate
@@ -52,6 +53,34 @@ def test_the_verilog_computes_the_products(tmp_path: Path, monkeypatch: pytest.M
     w, a = np.meshgrid(np.arange(16), np.arange(8), indexing="ij")
     expected = LookupTableMultiplier(PowerOfSqrtTwo(4), Uniform(3, signed=False), 2).table()
     np.testing.assert_array_equal(evaluate(netlist, {"w": w, "a": a}, ["product"])["product"], expected)
+
+
+TESTBENCH = """
+module testbench;
+  reg [3:0] w; reg [2:0] a; wire signed [9:0] product;
+  post multiplier(.w(w), .a(a), .product(product));
+  initial for (integer i = 0; i < 16; i++) for (integer j = 0; j < 8; j++) begin
+    w = i; a = j; #1; $display("%0d", product);
+  end
+endmodule
+"""
+
+
+@needs_yosys
+@needs_icarus
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["uniform", "pot", "post", "apot", "codebook", "drum"])
+def test_another_simulator_computes_the_products_from_the_verilog(kind: str, tmp_path: Path) -> None:
+    options = ["--bits", 4, "--act-bits", 3, "--fraction-bits", 1, "--name", "post", "--out", tmp_path / "post.v"]
+    header = run("rtl", "emit", kind, *options)
+    assert header.exit_code == 0, header.stderr
+    multiplier = multiplier_of(kind, (4, 3), None, (1, "shared"), False)
+    (tmp_path / "testbench.v").write_text(TESTBENCH.replace("[9:0]", f"[{multiplier.rtl().product_bits - 1}:0]"))
+    build = ["iverilog", "-g2012", "-o", "testbench", "testbench.v", "post.v"]
+    subprocess.run(build, cwd=tmp_path, check=True)
+    told = subprocess.run(["vvp", "testbench"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    products = np.array(told.split(), dtype=np.int64).reshape(16, 8)
+    np.testing.assert_array_equal(products, multiplier.table())
 
 
 @needs_yosys
