@@ -1,7 +1,9 @@
 """Differences in plain sentences: what the runs show, and what they could not have shown."""
 
 from reports.paired import Difference
-from reports.significance import Comparison
+from reports.significance import LEVEL, Comparison
+
+NOTHING = "no difference shown"
 
 
 def signed(share: float) -> str:
@@ -31,14 +33,22 @@ def statement(comparison: Comparison) -> str:
         return "no seed in common: nothing to compare"
     if found.seeds == 1:
         return f"1 seed: {signed(found.mean)} points; one seed shows no difference, whatever its size"
-    verdict = "a difference is shown" if comparison.is_shown else "no difference shown"
+    verdict = _verdict(comparison)
     tests = ", ".join([*_p_values(comparison), *_correction(comparison)])
     if found.low is None or found.high is None:
         return f"{found.seeds} seeds: {signed(found.mean)} points in each, no spread to judge by; {verdict} ({tests})"
     interval = _interval(found.low, found.high)
     words = f"{found.seeds} seeds: {verdict}, {signed(found.mean)} points ({interval}; {tests})"
-    unseen = f"; an effect below {50 * (found.high - found.low):.2f} points could not have been seen"
-    return words if comparison.is_shown else words + unseen
+    even = ", even uncorrected" if comparison.comparisons > 1 else ""
+    unseen = f"; an effect below {50 * (found.high - found.low):.2f} points could not have been seen{even}"
+    return words + unseen if verdict == NOTHING else words
+
+
+def _verdict(comparison: Comparison) -> str:
+    if comparison.is_shown:
+        return "a difference is shown"
+    by_itself = comparison.p is not None and comparison.p < LEVEL
+    return "a difference is shown by itself but not after the correction" if by_itself else NOTHING
 
 
 def _interval(low: float, high: float) -> str:

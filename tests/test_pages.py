@@ -232,3 +232,14 @@ def test_a_damaged_network_is_named(tiny_study: Path, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match=r"post-w3a3-s0/network\.safetensors"):
         pages_of(tmp_path / "runs")
+
+
+def test_what_is_said_of_a_loss_is_corrected_for_how_many_designs_there_are(runs: Path) -> None:
+    """Uniform at 2 bits loses 7, 5.5 and 4 points: t = 5.5 / (1.5 / sqrt 3), p = 0.0240, for four designs 0.0958."""
+    pages = pages_of(runs)
+    rows = {row["name"]: row for row in data_of(pages["index.html"])["designs"]}
+    said = rows["uniform-w2a2"]["loss_text"]
+    assert said.startswith("3 seeds: a difference is shown by itself but not after the correction, −5.50 points (")  # noqa: RUF001
+    assert "p = 0.096 after Holm's correction for 4 comparisons" in said
+    assert said in Page(pages["designs/uniform-w2a2.html"]).text
+    assert (rows["float"]["loss"], rows["float"]["loss_text"]) == (None, "")

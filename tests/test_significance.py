@@ -98,13 +98,16 @@ def test_a_difference_that_is_shown_says_how_sure_it_is() -> None:
 
 
 def test_a_correction_takes_back_what_one_of_many_may_be_by_chance() -> None:
+    """Of the weak one -0.1, -0.3, +0.2 points: deviation 0.2517, half-width 4.3027 x 0.2517 / sqrt 3 = 0.625."""
     clear = shifted({0: 0.07, 1: 0.06, 2: 0.035})
     weak = shifted({0: -0.001, 1: -0.003, 2: 0.002})
     assert clear.is_shown
-    first, *_ = corrected([clear, weak])
+    first, second = corrected([clear, weak])
     assert not first.is_shown
-    assert "no difference shown" in statement(first)
+    assert statement(first).startswith("3 seeds: a difference is shown by itself but not after the correction, +5.50 ")
     assert "p = 0.068 after Holm's correction for 2 comparisons" in statement(first)
+    assert "could not have been seen" not in statement(first)
+    assert statement(second).endswith("; an effect below 0.63 points could not have been seen, even uncorrected")
 
 
 def test_statements_without_a_spread() -> None:

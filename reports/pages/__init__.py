@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from reports.pages.design import page_designs
+from reports.pages.design import losses, page_designs
 from reports.pages.design_page import design_page
 from reports.pages.index import index_page
 from reports.records import Study
@@ -24,11 +24,11 @@ def build_pages(study: Study, home: Path, live: bool = False) -> dict[str, str]:
         ValueError: as `reports.designs.designs`, or a network beside a record is damaged.
     """
     designs, layers = page_designs(study), by_design(study)
-    baselines = {design.group: design for design in designs if design.is_float}
+    against_float = losses(designs)
     pages = {INDEX: index_page(designs, FOLDER, live)}
     for design in designs:
         table = layers.get((*design.group, design.name))
         pages[f"{FOLDER}/{design.slug}.html"] = design_page(
-            design, baselines.get(design.group), table, home / FOLDER, live
+            design, against_float.get(design.slug), table, home / FOLDER, live
         )
     return pages

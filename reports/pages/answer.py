@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.pages.design import PageDesign, loss
+from reports.pages.design import PageDesign, losses
 from reports.pareto import pareto_front
 from reports.statement import points
 from reports.tables.designs import compact, with_deviation
@@ -42,10 +42,11 @@ def answer(designs: Sequence[PageDesign]) -> Answer:
 
 
 def _lead(measured: Sequence[PageDesign], baseline: PageDesign | None) -> str:
-    losses = [(design, found) for design in measured if (found := loss(design, baseline))]
-    if not losses:
+    compared = losses(measured if baseline is None else [*measured, baseline])
+    pairs = [(design, found) for design in measured if (found := compared[design.slug].difference)]
+    if not pairs:
         return f"{_best(measured)} No float network was measured to compare with."
-    sure = [(design, found) for design, found in losses if found.low is not None and found.low > -MARGIN]
+    sure = [(design, found) for design, found in pairs if found.low is not None and found.low > -MARGIN]
     if sure:
         design, found = min(sure, key=lambda pair: (pair[0].costs["bops"], -pair[1].mean))
         cost = f"{_bops(design)} per image{_saving(design, baseline)}"
@@ -55,7 +56,7 @@ def _lead(measured: Sequence[PageDesign], baseline: PageDesign | None) -> str:
             f"{design.name} is the cheapest design in BOPs whose loss against the float network stays, at 95 % "
             f"confidence, below one point of accuracy: {points(found)}, at {cost}.{also}"
         )
-    design, found = max(losses, key=lambda pair: pair[1].mean)
+    design, found = max(pairs, key=lambda pair: pair[1].mean)
     return (
         f"These runs do not show, at 95 % confidence, that any design loses less than one point of accuracy against "
         f"the float network; the nearest on average is {design.name}: {points(found)}, at {_bops(design)} per image."

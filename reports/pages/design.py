@@ -11,9 +11,10 @@ import pandas as pd
 from reports.designs import designs
 from reports.pages.axes import AXES
 from reports.pages.networks import NetworkFacts, network_facts
-from reports.paired import Difference, paired_difference
 from reports.records import FLOAT_DESIGN, Record, Study, design_of
-from reports.run_groups import accuracy_by_seed
+from reports.run_groups import RunGroup, accuracy_by_seed
+from reports.significance import Comparison
+from reports.tables.differences import against_float
 
 GROUP = ("study", "data", "model")
 
@@ -76,13 +77,20 @@ def page_designs(study: Study) -> list[PageDesign]:
             for row, key, slug in zip(rows, keys, slugs(keys), strict=True)]  # fmt: skip
 
 
-def loss(design: PageDesign, baseline: PageDesign | None) -> Difference | None:
-    """Return what integer arithmetic at this precision loses: its accuracy less the float network's, by seed.
+def losses(designs: Iterable[PageDesign]) -> dict[str, Comparison]:
+    """Return what integer arithmetic at each precision loses against the float network, by the design's slug.
 
-    The float network of a run is the one that it started from, as its record tells, else the baseline's of that seed.
+    The float network of a run is the one that it started from, as its record tells, else the float design's of that
+    seed. The comparisons of a group are corrected for their number.
     """
-    theirs = {**(baseline.accuracy("float") if baseline else {}), **design.accuracy("float")}
-    return paired_difference(design.accuracy("integer"), theirs)
+    groups: dict[tuple[str, ...], dict[str, PageDesign]] = {}
+    for design in designs:
+        groups.setdefault(design.group, {})[design.name] = design
+    found = {}
+    for members in groups.values():
+        for comparison in against_float([RunGroup(name, design.runs) for name, design in members.items()]):
+            found[members[comparison.design].slug] = comparison
+    return found
 
 
 def slugs(keys: Iterable[tuple[str, ...]]) -> list[str]:

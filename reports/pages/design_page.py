@@ -8,11 +8,12 @@ from hwsim.cli.train_command import train_command
 from hwsim.multipliers import Multiplier
 from reports.links import relative_link
 from reports.pages.axes import AXES
-from reports.pages.design import PageDesign, loss
+from reports.pages.design import PageDesign
 from reports.pages.networks import CodeHistogram, format_words, gates_of
 from reports.pages.template import render
 from reports.records import Record
-from reports.statement import points
+from reports.significance import Comparison
+from reports.statement import statement
 from reports.tables import Table
 
 HEIGHT, WIDTH = 60, 240  #: Of a histogram, in units of its drawing.
@@ -21,24 +22,23 @@ WIDEST = ("required_bits", "accumulator_bits")
 LARGE = 40  #: A histogram of more levels shows no gaps between its bars.
 
 
-def design_page(design: PageDesign, baseline: PageDesign | None, layers: Table | None, home: Path, live: bool) -> str:
+def design_page(design: PageDesign, loss: Comparison | None, layers: Table | None, home: Path, live: bool) -> str:
     """Return the page.
 
     Args:
         design: the design.
-        baseline: the float design of its group, if any.
+        loss: the design against the float network; None: it is that.
         layers: what its layers cost; None: its runs hold no cost.
         home: folder of the page, which links to the records relative to it.
         live: whether it asks its server for news.
     """
     config = next(iter(design.runs.values()))["config"]
-    found = None if design.is_float else loss(design, baseline)
     return render(
         "design.html",
         design=design,
         runs=[_run(path, record, home) for path, record in design.runs.items()],
         costs=[(AXES[name], value) for name, value in design.costs.items()],
-        loss=points(found) if found else "",
+        loss=statement(loss) if loss and loss.difference else "",
         problem=design.facts.problem if design.facts else "",
         layers=layers,
         exported=_exported(design.runs.values()),

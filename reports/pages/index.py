@@ -6,10 +6,11 @@ from typing import Any
 
 from reports.pages.answer import answer
 from reports.pages.axes import AXES
-from reports.pages.design import PageDesign, loss
+from reports.pages.design import PageDesign, losses
 from reports.pages.template import render
 from reports.paired import student_quantile
-from reports.statement import points
+from reports.significance import Comparison
+from reports.statement import statement
 from reports.tables.table import plain
 
 
@@ -24,8 +25,10 @@ def index_page(designs: Sequence[PageDesign], folder: str, live: bool) -> str:
     groups: dict[tuple[str, ...], list[PageDesign]] = {}
     for design in designs:
         groups.setdefault(design.group, []).append(design)
-    rows = [_row(design, list(groups).index(design.group), _baseline(groups[design.group]), folder)
-            for design in designs]  # fmt: skip
+    against_float = losses(designs)
+    rows = [
+        _row(design, list(groups).index(design.group), against_float.get(design.slug), folder) for design in designs
+    ]
     most = max(len(design.runs) for design in designs)
     shown = [name for name in AXES if any(name in design.costs for design in designs)]
     return render(
@@ -47,19 +50,15 @@ def index_page(designs: Sequence[PageDesign], folder: str, live: bool) -> str:
     )
 
 
-def _baseline(designs: Sequence[PageDesign]) -> PageDesign | None:
-    return next((design for design in designs if design.is_float), None)
-
-
 def _title(groups: dict[tuple[str, ...], list[PageDesign]]) -> str:
     studies = dict.fromkeys(key[0] for key in groups)
     return f"{'Study' if len(studies) == 1 else 'Studies'} {', '.join(studies)}"
 
 
-def _row(design: PageDesign, group: int, baseline: PageDesign | None, folder: str) -> dict[str, Any]:
+def _row(design: PageDesign, group: int, comparison: Comparison | None, folder: str) -> dict[str, Any]:
     """Return what the table and the plot show of a design; accuracies in percent."""
     row, kind = design.row, "float" if design.is_float else "integer"
-    difference = None if design.is_float else loss(design, baseline)
+    difference = comparison.difference if comparison else None
     return {
         "name": design.name,
         "group": group,
@@ -73,7 +72,7 @@ def _row(design: PageDesign, group: int, baseline: PageDesign | None, folder: st
         "by_seed": {seed: 100 * value for seed, value in design.accuracy(kind).items()},
         "agreement": _percent(row["agreement_mean"]),
         "loss": 100 * difference.mean if difference else None,
-        "loss_text": points(difference) if difference else "",
+        "loss_text": statement(comparison) if comparison and difference else "",
         "costs": design.costs,
         "page": f"{folder}/{design.slug}.html",
     }

@@ -26,7 +26,8 @@ class Measured:
     Attributes:
         design: what was trained, or how it was computed.
         mean: in percent, over the seeds.
-        deviation: sample standard deviation over the seeds; None: fewer than two.
+        deviation: sample standard deviation over the seeds; None: they show none, being one, alike, or started from
+            one network.
         runs: the records by seed; empty: computed.
     """
 
@@ -100,7 +101,7 @@ def column_of(group: RunGroup) -> Column:
 
 def _measured(group: RunGroup, values: Mapping[int, float]) -> Measured:
     percent = [100 * value for value in values.values()]
-    deviation = stdev(percent) if len(percent) > 1 else None
+    deviation = stdev(percent) if len(set(percent)) > 1 else None
     runs = {record["seed"]: path for path, record in group.runs.items() if record["seed"] in values}
     return Measured(group.name, fmean(percent), deviation, runs)
 
