@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 from hwsim.accumulator import MAX_BITS, Accumulator, required_bits
 from hwsim.choices import chosen, parse_choices
@@ -27,6 +28,32 @@ def with_tables(network: Network, choices: Sequence[str]) -> Network:
     taken = {name: table for name in layers if (table := chosen(parsed, name)) is not None}
     tables = _fitting({layers[name]: table for name, table in taken.items()})
     return _with_layers(network, lambda node: _with_multiplier(node, tables.get(node.name, node.multiplier)))
+
+
+def with_multiplier(network: Network, multiplier: Multiplier, layers: str = "*") -> Network:
+    """Return the network with this multiplier in the layers whose name matches a shell pattern.
+
+    An accumulator that refuses overflow becomes as wide as the new products need.
+
+    Raises:
+        ValueError: a pattern that matches no layer, or layers that the multiplier does not fit: their weights or
+            activations have other formats, or their products another unit; the message names all of them.
+    """
+    matching = [layer for layer in network.layers if fnmatchcase(layer.name, layers)]
+    if not matching:
+        names = ", ".join(layer.name for layer in network.layers)
+        raise ValueError(f"pattern {layers!r} matches no layer; layers are {names}")
+    refused = [repr(layer.name) for layer in matching if _operands(layer.multiplier) != _operands(multiplier)]
+    if refused:
+        raise ValueError(
+            f"a multiplier of {multiplier.weight} and {multiplier.activation} with products in units of "
+            f"{multiplier.unit:g} does not fit layers {', '.join(refused)}"
+        )
+    return _with_layers(network, lambda n: _with_multiplier(n, multiplier) if n in matching else n)
+
+
+def _operands(multiplier: Multiplier) -> tuple[Format, Format, float]:
+    return multiplier.weight, multiplier.activation, multiplier.frac_bits
 
 
 def with_accumulators(network: Network, choices: Sequence[str], overflow: str) -> Network:

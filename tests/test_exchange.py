@@ -9,9 +9,9 @@ import pytest
 from hwsim.accumulator import Accumulator
 from hwsim.arithmetic import Requantizer
 from hwsim.engines import simulate
-from hwsim.exchange import tables_of, with_accumulators, with_tables
+from hwsim.exchange import tables_of, with_accumulators, with_multiplier, with_tables
 from hwsim.formats import Format, PowerOfTwo, Uniform
-from hwsim.multipliers import multiplier_for
+from hwsim.multipliers import Multiplier, ShiftMultiplier, TableMultiplier, multiplier_for
 from hwsim.network import Datapath, Network
 from hwsim.network_file import load_network, save_network
 from hwsim.nodes import Input, Linear, Quantize, Rescale
@@ -125,3 +125,41 @@ def test_accumulators_are_chosen_layer_by_layer() -> None:
         with_accumulators(two_layers(), ["7"], "error")
     with pytest.raises(ValueError, match=r"accumulator bits must be an integer in 2\.\.63, got 'x'"):
         with_accumulators(two_layers(), ["out=x"], "wrap")
+
+
+def plus(weight_bits: int = 4, fraction: float = 0.0) -> TableMultiplier:
+    """Return a multiplier that adds: w + a + 100."""
+    weight, activation = Uniform(weight_bits), Uniform(4, signed=False)
+    table = weight.integer_levels[:, None] + activation.integer_levels + 100
+    return TableMultiplier.from_table(table, weight, activation, fraction)
+
+
+@pytest.mark.parametrize("engine", ["reference", "compiled", "tensor"])
+def test_a_multiplier_takes_its_place_in_the_layers_of_a_pattern(engine: str) -> None:
+    network = two_layers()
+    other = with_multiplier(network, plus(), "in*")
+    assert [layer.multiplier for layer in other.layers] == [plus(), network.layers[1].multiplier]
+    assert other.layers[0].accumulator == Accumulator(9)
+    traced = simulate(other, [[3.0, 5.0]], engine, trace=["in.first"]).trace
+    assert traced is not None
+    assert traced["in.first"].tolist() == [[3 + 3 + 2 + 5 + 200, 1 + 3 + 1 + 5 + 200]]
+
+
+def test_with_a_multiplier_of_larger_products_an_accumulator_is_widened() -> None:
+    network = linear([[1, 1]], Uniform(4), Accumulator(6))
+    assert with_multiplier(network, plus()).layers[0].accumulator == Accumulator(9)
+
+
+@pytest.mark.parametrize(
+    ("multiplier", "pattern", "message"),
+    [
+        (plus(), "*", "does not fit layers 'out'"),
+        (plus(3), "*", "does not fit layers 'in.first'"),
+        (plus(fraction=2.0), "in*", "products in units of 0.25 does not fit layers 'in.first'"),
+        (ShiftMultiplier(PowerOfTwo(4), Uniform(4, signed=False)), "*", "layers 'in.first', 'out'"),
+        (plus(), "layer*", "pattern 'layer*' matches no layer; layers are in.first, out"),
+    ],
+)
+def test_a_multiplier_that_does_not_fit_is_refused(multiplier: Multiplier, pattern: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        with_multiplier(two_layers(), multiplier, pattern)
