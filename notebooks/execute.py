@@ -65,7 +65,7 @@ def differences(committed: NotebookNode, fresh: NotebookNode) -> list[str]:
 
 
 def shown(cell: NotebookNode) -> list[tuple[str, str]]:
-    """Return what a cell shows as (kind, text): of a picture only that there is one."""
+    """Return what a cell shows as (kind, text): of a picture only that there is one, not its size."""
     return list(_shown(cell))
 
 
@@ -75,8 +75,10 @@ def _shown(cell: NotebookNode) -> Iterator[tuple[str, str]]:
             yield output.name, output.text
         elif output.output_type == "error":
             yield "error", f"{output.ename}: {output.evalue}"
+        elif PICTURE in output.data:
+            yield PICTURE, ""
         else:
-            yield from ((kind, "" if kind == PICTURE else data) for kind, data in sorted(output.data.items()))
+            yield from sorted(output.data.items())
 
 
 def points(cell: NotebookNode) -> float:

@@ -101,6 +101,9 @@ def test_a_change_of_text_is_seen(kind: str) -> None:
 def test_a_picture_only_has_to_be_there() -> None:
     assert changes(cell(("image/png", "AAAA")), cell(("image/png", "BBBB"))) == []
     assert changes(cell(("image/png", "AAAA")), cell()) != []
+    sized = cell(("image/png", "AAAA"))
+    sized.outputs[0].data["text/plain"] = "<Figure size 10x10>"
+    assert changes(sized, cell(("image/png", "AAAA"))) == []
 
 
 @pytest.mark.parametrize(
