@@ -96,7 +96,7 @@ def figure(
     qil-intervals with --weights qil or --activations qil.
 
     Of trained networks beside their float start, on test images, from the folders of runs: distributions (of a layer's
-    weights and activations), block-errors, layer-errors.
+    weights and activations), block-errors, layer-errors, activation-maps (of classes).
 
     Of integer networks, simulated on test images, from the folders of runs: accuracy-accumulator (width, wrapping and
     saturating), accuracy-table (fraction bits of POST's product table).

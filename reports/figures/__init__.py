@@ -11,6 +11,7 @@ from reports.figures import (
     accuracy_accumulator,
     accuracy_cost,
     accuracy_table,
+    activation_maps,
     block_errors,
     bwrf_accuracy,
     conventions,
@@ -215,6 +216,11 @@ NETWORK_FIGURES: Mapping[str, NetworkFigureKind] = {
         "Quantization error of the activations that enter each layer, with its spread over images.",
         layer_errors.data,
         layer_errors.draw,
+    ),
+    "activation-maps": NetworkFigureKind(
+        "Where full-precision, mixed and low-precision networks see what speaks for the class of an image.",
+        activation_maps.data,
+        activation_maps.draw,
     ),
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from trainers.measurements.activation_maps import activation_maps
 from trainers.measurements.block_errors import block_errors
 from trainers.measurements.distributions import distributions
 from trainers.measurements.layer_errors import layer_errors
@@ -19,4 +20,5 @@ MEASUREMENTS: Mapping[str, Callable[..., dict[str, NDArray[Any]]]] = {
     "distributions": distributions,
     "block-errors": block_errors,
     "layer-errors": layer_errors,
+    "activation-maps": activation_maps,
 }
