@@ -1,6 +1,7 @@
 """What is installed beside hwsim: the packages that it needs, and those that its extras bring."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 
 #: Needed by every installation, by the name to import: the name to install.
 REQUIRED: Mapping[str, str] = {
@@ -25,6 +26,14 @@ OPTIONAL: Mapping[str, tuple[str, str]] = {
     "tensorboard": ("tensorboard", "tensorboard"),
     "brevitas": ("brevitas", "bench"),
 }
+
+
+def is_installed(package: str) -> bool:
+    """Return whether a package can be found, given the name to import; it is not imported."""
+    try:
+        return find_spec(package) is not None
+    except ValueError:  # a name that was blocked: sys.modules holds None
+        return False
 
 
 def install_command(package: str) -> str:

@@ -14,6 +14,7 @@ from hwsim.cli.catalogue import formats, multipliers
 from hwsim.cli.compare_runs import compare_runs
 from hwsim.cli.cost import bops, cost, storage
 from hwsim.cli.demo import demo
+from hwsim.cli.doctor import doctor
 from hwsim.cli.errors import Commands, ExitCode
 from hwsim.cli.evaluate import evaluate
 from hwsim.cli.figure import figure
@@ -43,7 +44,7 @@ PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
     "Train and simulate": (demo, train, evaluate, allocate, simulate, accumulators, worker),
     "Cost": (cost, bops, storage, overhead, tables, accelerator, workload),
     "Report": (report, figure, compare_runs, paper_table),
-    "What there is": (formats, multipliers, methods),
+    "What there is": (doctor, formats, multipliers, methods),
 }
 COMMANDS = tuple(command for commands in PANELS.values() for command in commands)
 for panel, commands in PANELS.items():

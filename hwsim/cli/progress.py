@@ -27,7 +27,8 @@ def progress(title: str, total: float, unit: str) -> Iterator[Advance]:
     if is_quiet() or os.environ.get("RANK", "0") != "0":
         yield lambda done, note: None
         return
-    with (_bar if sys.stderr.isatty() else _lines)(title, total, unit) as advance:
+    can_redraw = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    with (_bar if can_redraw else _lines)(title, total, unit) as advance:
         yield advance
 
 
