@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
@@ -35,6 +36,19 @@ def run_labels(folders: Sequence[Path]) -> dict[str, Path]:
             raise ValueError(f"two runs of the figure are called {label}: {labels[label]} and {folder}")
         labels[label] = folder
     return labels
+
+
+def check_same(measured: Measured, name: str) -> None:
+    """Check that all runs have the same names of `name`, so that one axis can show them.
+
+    Raises:
+        ValueError: two have not.
+    """
+    names = {run: ", ".join(map(str, np.atleast_1d(arrays[name]))) for run, arrays in measured.items()}
+    first = next(iter(names))
+    for run, found in names.items():
+        if found != names[first]:
+            raise ValueError(f"{name} must be the same for all runs, {first} has {names[first]} and {run} has {found}")
 
 
 def spread(errors: NDArray[Any], names: Sequence[str], column: str) -> pd.DataFrame:

@@ -131,6 +131,15 @@ def test_every_figure_has_its_measurement() -> None:
     assert list(NETWORK_FIGURES) == list(MEASUREMENTS)
 
 
+@pytest.mark.parametrize("name", ["distributions", "block-errors", "layer-errors"])
+def test_runs_of_different_networks_are_refused(name: str) -> None:
+    names = {"distributions": "layer", "block-errors": "blocks", "layer-errors": "layers"}[name]
+    arrays = {**known_values(), "own": ERRORS, "accumulated": ERRORS, "errors": ERRORS}
+    measured = {run: {**arrays, names: np.array([run, "b"])} for run in ("x", "y")}
+    with pytest.raises(ValueError, match=f"^{names} must be the same for all runs, x has x, b and y has y, b$"):
+        NETWORK_FIGURES[name].data(measured)
+
+
 def test_seeds_of_one_design_are_told_apart(tmp_path: Path) -> None:
     folders = [write_run(tmp_path, weights="pot", bits=bits, seed=seed) for bits, seed in ((4, 0), (4, 1), (3, 0))]
     assert list(run_labels(folders)) == ["pot-w4a4, seed 0", "pot-w4a4, seed 1", "pot-w3a3"]

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.figures import style
-from reports.measured import Arrays, Measured, images_text, joined, spread
+from reports.measured import Arrays, Measured, check_same, images_text, joined, spread
 
 ERROR = r"$\|h-f\|^2/\|f\|^2$"
 #: Column of what was measured -> title of its panel.
@@ -16,7 +16,11 @@ def data(measured: Measured) -> pd.DataFrame:
     """Return the spread over images of the errors that `trainers.measurements.block_errors` measures.
 
     Columns: run, error (own or accumulated), block, images, mean, p5, p25, median, p75, p95.
+
+    Raises:
+        ValueError: the runs have not the same blocks.
     """
+    check_same(measured, "blocks")
     return joined({run: pd.concat([_spread(arrays, error) for error in PANELS]) for run, arrays in measured.items()})
 
 

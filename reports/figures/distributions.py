@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from reports.figures import style
-from reports.measured import Arrays, Measured, joined
+from reports.measured import Arrays, Measured, check_same, joined
 
 BINS = 81  #: Odd, so that a range around zero has a bin for zero.
 FACTOR_BINS = 24
@@ -34,7 +34,11 @@ def data(measured: Measured) -> pd.DataFrame:
     Columns: run, layer, tensor (weights, activations, factors), series (float, quantized), low, high (ends of the bin),
     share (of the tensor's values, in 0..1). Both series of a tensor have the same bins; those of weights are around 0.
     Of factors, which ASQ has, one per image, there are only float ones.
+
+    Raises:
+        ValueError: the runs have not the same layer.
     """
+    check_same(measured, "layer")
     return joined({run: _histograms(arrays) for run, arrays in measured.items()})
 
 

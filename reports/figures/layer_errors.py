@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.figures import style
-from reports.measured import Measured, images_text, joined, spread
+from reports.measured import Measured, check_same, images_text, joined, spread
 
 ERROR = r"$\|q(x)-x\|^2/\|x\|^2$"
 SPAN = 0.7  #: Share of a layer's place that its runs take together.
@@ -17,7 +17,11 @@ def data(measured: Measured) -> pd.DataFrame:
     """Return the spread over images of the errors that `trainers.measurements.layer_errors` measures.
 
     Columns: run, layer, images, mean, p5, p25, median, p75, p95.
+
+    Raises:
+        ValueError: the runs have not the same layers.
     """
+    check_same(measured, "layers")
     return joined(
         {run: spread(arrays["errors"], [*map(str, arrays["layers"])], "layer") for run, arrays in measured.items()}
     )
