@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from reports.figures import style
 from reports.measured import Arrays, Measured, check_same, joined
 
-BINS = 81  #: Odd, so that a range around zero has a bin for zero.
+BINS = 161  #: Odd, so that a range around zero has a bin for zero.
 FACTOR_BINS = 24
 FLOAT, QUANTIZED = "float", "quantized"
 HEAD_IN, ROW_HEIGHT_IN = 0.6, 1.3
