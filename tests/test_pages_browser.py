@@ -14,11 +14,14 @@ from watched import watched
 from hwsim.files import atomic_write
 from reports.pages import build_pages
 from reports.records import load_study
+from reports.run_groups import run_groups
+from reports.tables.paper import paper_view, render_paper
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.browser
+RECORDS = Path(__file__).parents[1] / "benchmarks" / "results" / "cifar10"
 CHROMIUM = shutil.which("chromium")
 
 
@@ -200,3 +203,20 @@ def test_a_watched_page_changes_by_itself(browser: "Browser", tmp_path: Path) ->
         page.wait_for_selector("text=Study demo, 1 run")
         save(tmp_path, record("pot", 4, 1))
         page.wait_for_selector("text=Study demo, 2 runs")
+
+
+def test_a_papers_table_fits_a_phone_and_leads_to_the_records(browser: "Browser", tmp_path: Path) -> None:
+    name = tmp_path / "table.html"
+    name.write_text(render_paper(paper_view("asq-cifar10", run_groups([RECORDS]), tmp_path), "html", tmp_path))
+    troubles: list[str] = []
+    with browser.new_context(viewport={"width": 390, "height": 800}) as context:
+        page = context.new_page()
+        page.on("console", lambda message: troubles.append(message.text))
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("request", lambda request: troubles.append(request.url) if "://" in request.url[5:] else None)
+        page.goto(name.as_uri())
+        assert page.locator("tbody tr").count() >= 10
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.locator("td a").first.click()
+        page.wait_for_url("**/record.json")
+    assert troubles == []

@@ -83,6 +83,38 @@ def test_differences_between_ours_come_with_what_the_runs_show(runs: Path) -> No
     assert sentence[1].startswith("2 seeds: no difference shown, +1.50 points (95 % interval −4.85 to +7.85;")  # noqa: RUF001
 
 
+def compared(folder: Path, name: str) -> list[tuple[str, str]]:
+    """Return which designs below a folder the table's notes compare."""
+    text = run("paper-table", name, folder).stdout
+    return re.findall(r"\* Ours, (.*) against (.*): \d seed", text)
+
+
+def test_only_runs_of_one_recipe_and_of_the_table_are_compared(tmp_path: Path) -> None:
+    """Neither of another duration, nor of a width that the table has not; BWRF with the method that it is around."""
+    bwrf = {"temperature": 4.0}
+    save(tmp_path, "lsq", 0.9)
+    save(tmp_path, "post", 0.9, epochs=300)
+    save(tmp_path, "pot", 0.9)
+    for bits in (3, 4):
+        save(tmp_path, "post", 0.9, bits=bits, activations="asq")
+        save(tmp_path, "post", 0.9, bits=bits, activations="asq", bwrf=bwrf)
+    assert compared(tmp_path, "asq-ablation") == [("pot-w4a4", "lsq-w4a4"), ("post-asq-w4a4", "lsq-w4a4")]
+    assert compared(tmp_path, "bwrf") == [
+        ("post-asq-w4a4", "lsq-w4a4"),
+        ("post-asq-w3a3-bwrf", "post-asq-w3a3"),
+        ("post-asq-w4a4-bwrf", "post-asq-w4a4"),
+    ]
+    save(tmp_path, "lsq", 0.9, bits=3)
+    save(tmp_path, "pot", 0.9, bits=3)
+    assert ("pot-w3a3", "lsq-w3a3") not in compared(tmp_path, "asq-ablation")
+
+
+def test_stars_of_names_are_no_markup() -> None:
+    text = run("paper-table", "asq-cifar10", "--format", "markdown").stdout
+    assert text.count("LSQ\\*") == 2
+    assert re.findall(r"(?<!\\)\*(?![* ])", text.replace("**", "")) == []
+
+
 def test_rows_for_programs_are_exact_and_name_their_records(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(runs)
     found = rows("paper-table", "asq-cifar10", ".")
