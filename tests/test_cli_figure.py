@@ -104,6 +104,15 @@ def test_figures_of_a_study_are_drawn_from_its_folder(tmp_path: Path, run_folder
     assert pd.read_csv(data)["bops"].tolist() == [1000.0]
 
 
+@pytest.mark.parametrize("name", [name for name, kind in FIGURES.items() if kind.alone])
+def test_figures_of_no_study_are_drawn_without_one(tmp_path: Path, run_folder: Path, name: str) -> None:
+    files = [tmp_path / f"{i}.csv" for i in range(2)]
+    for file, sources in zip(files, ([], [str(run_folder)]), strict=True):
+        draw(name, *sources, "--out", str(tmp_path / "a.svg"), "--data", str(file))
+    alone, beside_a_study = (file.read_text() for file in files)
+    assert alone == beside_a_study
+
+
 def test_the_help_names_every_figure() -> None:
     assert figure.__doc__ is not None
     for name in (*COST_FIGURES, *FIGURES, *TRAINING_FIGURES, *NETWORK_FIGURES, *SIMULATION_FIGURES):
@@ -125,6 +134,10 @@ def test_the_help_names_every_figure() -> None:
         (["layer-costs", "resnet18", "--quantity", "energi"], "unknown quantity 'energi'; did you mean 'energy'?"),
         (["storage", "resnet18", "resnet18"], "two designs of the figure are called resnet18"),
         (["accuracy-bops", "a", "b"], "the figure accuracy-bops takes one folder of runs, got 2"),
+        (["accuracy-bops"], "the figure accuracy-bops takes one folder of runs, got 0"),
+        (["storage"], "the figure storage takes networks or folders of runs, got none"),
+        (["layer-errors"], "the figure layer-errors takes networks or folders of runs, got none"),
+        (["level"], "unknown figure 'level'; did you mean 'levels'?"),
         (["accuracy-bops", "a", "--bits", "4"], "the figure accuracy-bops does not take --bits"),
         (["accuracy-bops", "no-such-folder"], "no folder no-such-folder"),
         (["storage", "resnet18", "--data", "a.txt"], "the numbers of a figure are saved as .csv, got 'a.txt'"),

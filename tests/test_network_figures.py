@@ -64,7 +64,7 @@ def test_layer_errors_are_drawn_at_their_layers_side_by_side() -> None:
 
 def known_values() -> dict[str, np.ndarray]:
     values = {"weights": [-0.5, 0.1, 0.2, 0.9], "weights_quantized": [-0.5, 0.0, 0.0, 1.0]}
-    values |= {"activations": [0.0, 1.0, 2.0, 8.1], "activations_quantized": [0.0, 0.0, 2.7, 5.3]}
+    values |= {"activations": [0.0, 1.0, 2.0, 8.1], "activations_quantized": [0.0, 0.0, 2.8, 8.4]}
     return {"layer": np.array("conv"), **{name: np.array(x, np.float32) for name, x in values.items()}}
 
 
@@ -85,7 +85,7 @@ def test_histograms_count_shares_of_values_in_common_bins() -> None:
     filled = before[before["share"] > 0]
     assert filled["share"].tolist() == [0.25] * 4
     assert ((filled["low"] <= known_values()["activations"]) & (filled["high"] >= known_values()["activations"])).all()
-    assert before["high"].max() == pytest.approx(8.1)
+    assert before["high"].max() == pytest.approx(8.4)
 
 
 def test_values_that_are_all_equal_have_a_histogram() -> None:

@@ -39,7 +39,7 @@ complete_figure = from_registry(
     "SIMULATION_FIGURES",
 )
 SourcesArgument = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(
         help="Networks of the literature (resnet18, mobilenetv2, ...), trained .safetensors networks, or lists of "
         "layers in .csv or .onnx. For a figure of a study the folder of its runs, of trained networks a folder each.",
@@ -67,8 +67,8 @@ def figure(
     name: Annotated[
         str, typer.Argument(help="One of the figures named above.", metavar="NAME", autocompletion=complete_figure)
     ],
-    networks: SourcesArgument,
     out: Annotated[Path, typer.Option(help="The picture: a .pdf, .png or .svg file.", metavar="FILE")],
+    networks: SourcesArgument = None,
     data: Annotated[Path | None, typer.Option(help="A .csv file for the numbers shown.", metavar="FILE")] = None,
     weights: WeightsOption = None,
     bits: BitsListOption = None,
@@ -90,7 +90,7 @@ def figure(
     several networks), roofline, storage, conventions (of counting bit operations).
 
     Of a study, from the folder of its runs: accuracy-bops, accuracy-storage, accuracy-energy, accuracy-area,
-    accuracy-cycles, levels, table-error, gates (of multipliers, as synthesised).
+    accuracy-cycles. With or without one: levels (of formats), table-error, gates (of multipliers, as synthesised).
 
     Of a training, from the folder of a run or of several seeds: bwrf-accuracy and feature-similarity with --bwrf,
     qil-intervals with --weights qil or --activations qil.
@@ -113,7 +113,7 @@ def figure(
     hardware = dict(zip(HARDWARE, (array, dataflow, style), strict=True))
     network = {"layer": layer, "blocks": blocks, "images": images, "data_dir": data_dir}
     given = _given({**precision, **hardware, **network, "quantity": quantity})
-    drawing, numbers = _drawing(name)(name, networks, given)
+    drawing, numbers = _drawing(name, bool(networks))(name, networks or [], given)
     written = [save(drawing, out), *([write_numbers(numbers, data)] if data else [])]
     for path in written:
         note(path)
@@ -124,15 +124,19 @@ def _given(options: Options) -> Options:
     return {option: value for option, value in options.items() if value is not None}
 
 
-def _drawing(name: str) -> "Callable[[str, Sequence[str], Options], tuple[Figure, pd.DataFrame]]":
-    """Return what draws the figures of its kind."""
+def _drawing(name: str, has_sources: bool) -> "Callable[[str, Sequence[str], Options], tuple[Figure, pd.DataFrame]]":
+    """Return what draws the figures of its kind.
+
+    Raises:
+        ValueError: they need networks or runs, and none are given.
+    """
     from reports.figures import COST_FIGURES, NETWORK_FIGURES, SIMULATION_FIGURES
 
-    if name in NETWORK_FIGURES:
-        return _network_figure
-    if name in SIMULATION_FIGURES:
-        return _simulation_figure
-    return _cost_figure if name in COST_FIGURES else _study_figure
+    kinds = {_cost_figure: COST_FIGURES, _network_figure: NETWORK_FIGURES, _simulation_figure: SIMULATION_FIGURES}
+    draw = next((draw for draw, figures in kinds.items() if name in figures), _study_figure)
+    if not has_sources and draw is not _study_figure:
+        raise ValueError(f"the figure {name} takes networks or folders of runs, got none")
+    return draw
 
 
 def _network_figure(name: str, sources: Sequence[str], given: Options) -> "tuple[Figure, pd.DataFrame]":
@@ -185,15 +189,19 @@ def _study_figure(name: str, sources: Sequence[str], given: Options) -> "tuple[F
         TRAINING_FIGURES,
     )
     from reports.records import load_study
-    from reports.report import draw_figure
+    from reports.report import draw_figure, draw_numbers
 
     figures = {**FIGURES, **HARDWARE_FIGURES, **TRAINING_FIGURES}
     if name not in figures:
         raise unknown_name("figure", name, (*COST_FIGURES, *figures, *NETWORK_FIGURES, *SIMULATION_FIGURES))
     _check_options(name, given, ())
+    kind = figures[name]
+    if not sources and kind.alone is not None:
+        numbers = kind.alone()
+        return draw_numbers(kind.draw, numbers), numbers
     if len(sources) != 1:
         raise ValueError(f"the figure {name} takes one folder of runs, got {len(sources)}")
-    return draw_figure(figures[name], load_study(sources[0]))
+    return draw_figure(kind, load_study(sources[0]))
 
 
 def _check_options(name: str, given: Options, taken: Sequence[str]) -> None:

@@ -53,11 +53,13 @@ class FigureKind:
         caption: what it shows, in a sentence: alternative text for who cannot see it.
         data: the study's numbers that it shows; they are written beside it.
         draw: the figure of such numbers.
+        alone: the numbers without a study, of a figure that shows nothing of one.
     """
 
     caption: str
     data: Callable[[Study], pd.DataFrame]
     draw: Callable[[pd.DataFrame], Figure]
+    alone: Callable[[], pd.DataFrame] | None = None
 
 
 FIGURES: Mapping[str, FigureKind] = {
@@ -75,16 +77,19 @@ FIGURES: Mapping[str, FigureKind] = {
         "The levels of uniform, POT and POST codes at 4 bits, and the region near zero enlarged.",
         lambda _study: levels.data(),
         levels.draw,
+        alone=levels.data,
     ),
     "table-error": FigureKind(
         "Relative product error of the POST table against its fraction bits, at 3 and 4 bits.",
         lambda _study: table_error.data(),
         table_error.draw,
+        alone=table_error.data,
     ),
     "gates": FigureKind(
         "Synthesised gates of multipliers and of processing elements against the bit width, a line per circuit.",
         lambda _study: gate_counts.data(),
         gate_counts.draw,
+        alone=gate_counts.data,
     ),
 }
 
