@@ -57,13 +57,15 @@ def _pages_below(folder: str) -> list[str]:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the generated pages, those that lie in the repository's root, and the records that pages link to."""
+    """Add the generated pages, those that lie outside docs/, and the records and notebooks that pages link to."""
     for place, text in generated().items():
         files.append(File.generated(config, place, content=text))
     for source, place in ROOT_PAGES.items():
         files.append(File.generated(config, place, content=(ROOT / source).read_text(encoding="utf-8")))
     for record in sorted((ROOT / "benchmarks" / "results").rglob("record.json")):
         files.append(File.generated(config, record.relative_to(ROOT).as_posix(), abs_src_path=str(record)))
+    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        files.append(File.generated(config, f"notebooks/{notebook.name}", abs_src_path=str(notebook)))
     return files
 
 

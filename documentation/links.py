@@ -4,8 +4,13 @@ import posixpath
 import re
 from collections.abc import Container
 
-#: Files at the repository's root that are pages, by their place on the site.
-ROOT_PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+#: Files outside docs/ that are pages, by their place on the site.
+ROOT_PAGES = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "notebooks/README.md": "notebooks/index.md",
+}
 TARGET = re.compile(r"\]\((?!https?:)([^)#\s]+)((?:#[^)\s]*)?)\)")
 NAME = re.compile(r"(?<![`\[])`((?:hwsim|trainers|reports)(?:\.\w+)*)`(?!`)")
 FENCE = re.compile(r"(^ *```.*?^ *``` *$)", re.MULTILINE | re.DOTALL)

@@ -30,7 +30,7 @@ def overview(text: str) -> str:
     head, heading, _ = text.partition(SECTIONS)
     if not heading:
         raise ValueError(f"docs/{OVERVIEW} has no heading {SECTIONS.strip()!r}")
-    links = [f"- [{name}]({_place(name)}): {_summary(name)}" for name in QUANTIZERS]
+    links = [f"- [{name}]({_place(name)}){{#{name}}}: {_summary(name)}" for name in QUANTIZERS]
     names = "|".join(QUANTIZERS)
     return re.sub(rf"\]\(#({names})\)", r"](methods/\1.md)", head) + heading + "\n" + "\n".join(links) + "\n"
 

@@ -1,11 +1,13 @@
 """Snippets of code in the documentation, and the commands that they hold."""
 
+import doctest
 import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOT_FILES = ("README.md", "CONTRIBUTING.md", "notebooks/README.md")
@@ -13,6 +15,8 @@ PAGES = {
     path.relative_to(ROOT).as_posix(): path
     for path in (*(ROOT / name for name in ROOT_FILES), *sorted((ROOT / "docs").rglob("*.md")))
 }
+#: Pages whose Python trains, or takes what commands trained: tests/test_doc_commands.py runs both in their order.
+TRAINED = ("docs/guides/model.md", "docs/guides/simulate.md")
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:^ {4}hwsim .*\n)+", re.MULTILINE)
@@ -41,6 +45,22 @@ def snippets(path: Path) -> list[Snippet]:
     indented = [(match.start(), "", match[0]) for match in INDENTED.finditer(outside)]
     found = sorted(fenced + indented)
     return [Snippet(file, text.count("\n", 0, start) + 1, language, body) for start, language, body in found]
+
+
+def run_python(snippet: Snippet, names: dict[str, Any]) -> None:
+    """Run a snippet of Python; one with prompts must print what it shows. Names are read and added.
+
+    Raises:
+        AssertionError: a snippet prints something else; stdout has what.
+    """
+    place = f"{snippet.file}:{snippet.line}"
+    if ">>>" not in snippet.text:
+        exec(compile(snippet.text, place, "exec"), names)
+        return
+    test = doctest.DocTestParser().get_doctest(snippet.text, names, place, snippet.file, snippet.line)
+    outcome = doctest.DocTestRunner().run(test, clear_globs=False)
+    names |= test.globs
+    assert outcome.failed == 0, f"{place} prints something else than it shows"
 
 
 def inline_commands(path: Path) -> list[str]:

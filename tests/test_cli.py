@@ -141,6 +141,13 @@ def test_images_and_labels_from_files(tiny_network: Path, tmp_path: Path) -> Non
     assert other["images"] == 20
 
 
+def test_images_lie_where_the_command_runs(tiny_network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.save(tmp_path / "x.npy", load_dataset("digits").test_images[:20])
+    monkeypatch.chdir(tmp_path)
+    [row] = rows("simulate", tiny_network, "--images", "x.npy")
+    assert row["images"] == 20
+
+
 def test_images_of_a_data_set_enter_normalized(tiny_network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pixels in 0..255 with mean and deviation are what CIFAR-10 has: here digits that become the same numbers."""
     digits = load_dataset("digits")

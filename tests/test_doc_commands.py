@@ -2,7 +2,7 @@
 
 The commands of a page run one after the other in a folder that holds what the pages speak of: trained networks, a
 product table, an ONNX file. Training is cut to one epoch from a float network that had one, too. What is only parsed
-stands in `PARSED`, each with its reason.
+stands in `PARSED`, each with its reason; what is only told what it would do, in `DRY`.
 """
 
 import re
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command import run
-from doc_snippets import PAGES, ROOT, commands, inline_commands, snippets
+from doc_snippets import PAGES, ROOT, TRAINED, commands, inline_commands, run_python, snippets
 from typer.main import get_command
 
 from hwsim.cli import app
@@ -27,14 +27,17 @@ from hwsim.multipliers.examples import example
 #: Commands that the tests do not run, and why. Their options and the types of their values are checked.
 PARSED = {
     "hwsim * --data cifar10 *": "CIFAR-10 is not in the repository",
+    "hwsim report runs/bwrf": "of 36 trainings",
+    "torchrun *": "starts processes; tests/test_processes.py does so",
+}
+#: Commands that are run with `--dry-run`, and why.
+DRY = {
     "hwsim demo": "takes minutes; tests/test_cli_process.py starts it",
     "hwsim rtl table *": "synthesises every circuit, half an hour",
     "hwsim train *--out runs/bwrf": "36 trainings",
-    "hwsim report runs/bwrf": "of those trainings",
-    "torchrun *": "starts processes; tests/test_processes.py does so",
 }
 #: Commands that train, or need what was trained, or take seconds: they run in `make test-all`.
-LONG = ("hwsim train*", "hwsim allocate *", "* runs/*", "*network.safetensors*", "*NETWORK_FILE*", "*--fresh*")
+LONG = ("hwsim train*", "hwsim allocate *", "* runs/*", "*.safetensors*", "*NETWORK_FILE*", "*--fresh*")
 FLOAT = "runs/demo/digits-digits_resnet-float-s0"
 SHORT_TRAINING = f"--epochs 1 --batch-size 512 --init {FLOAT}"
 FOR_ALL = ("-q", "--quiet", "-v", "--verbose")  #: Options that may stand before the command's name.
@@ -89,6 +92,7 @@ def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def workplace(trained: Path) -> Callable[[str], None]:
     """Return what puts the trained networks that a page names into the folder in which its commands run."""
+    from trainers.data import load_dataset
 
     def prepare(page: str) -> None:
         shutil.copytree(trained, Path("runs", "demo"))
@@ -97,6 +101,9 @@ def workplace(trained: Path) -> Callable[[str], None]:
                 shutil.copytree(run_folder, Path("runs", study, run_folder.name))
         network = trained / f"digits-digits_resnet-{METHODS.get(page, 'uniform')}-w4a4-s0" / "network.safetensors"
         shutil.copy(network, ".")
+        digits = load_dataset("digits")
+        np.save("images.npy", digits.normalized(digits.test_images[:20]))
+        np.save("labels.npy", digits.test_labels[:20])
 
     return prepare
 
@@ -117,6 +124,8 @@ def words_to_run(command: str) -> list[str]:
     _, *words = shlex.split(command)
     if words[0] == "train":
         words += SHORT_TRAINING.split()
+    if any(fnmatch(command, pattern) for pattern in DRY):
+        words.append("--dry-run")
     return [NAMES.get(word, word) for word in words]
 
 
@@ -133,10 +142,15 @@ def test_quick_commands_run(page: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page, found in RUN.items() if any(map(is_long, found))])
+@pytest.mark.parametrize("page", [page for page, found in RUN.items() if any(map(is_long, found)) or page in TRAINED])
 def test_long_commands_run(page: str, workplace: Callable[[str], None]) -> None:
+    """Where Python needs what commands make, or the other way round, both run in their order."""
     workplace(page)
-    run_all(page, [command for command in RUN[page] if is_long(command)])
+    names: dict[str, Any] = {}
+    for snippet in snippets(PAGES[page]):
+        run_all(page, [c for c in dict.fromkeys(commands(snippet)) if c in RUN[page] and is_long(c)])
+        if page in TRAINED and snippet.language == "python":
+            run_python(snippet, names)
 
 
 def leaf_and_rest(words: list[str]) -> tuple[Any, list[str]]:
@@ -181,7 +195,7 @@ def check_command(command: str) -> None:
         case ["make", target]:
             assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
         case _:
-            assert words[0] in ("test", "break", "pip"), f"cannot check {command!r}"
+            assert words[0] in ("test", "break", "source"), f"cannot check {command!r}"
 
 
 @pytest.mark.parametrize(("page", "command"), [(page, c) for page, found in SHELL.items() for c in found])
@@ -210,7 +224,9 @@ def test_wrong_commands_are_found(wrong: str) -> None:
 
 def test_each_exception_is_still_needed() -> None:
     found = [command for commands_of_page in SHELL.values() for command in commands_of_page]
-    assert [pattern for pattern in (*PARSED, *LONG) if not any(fnmatch(command, pattern) for command in found)] == []
+    assert [
+        pattern for pattern in (*PARSED, *DRY, *LONG) if not any(fnmatch(command, pattern) for command in found)
+    ] == []
 
 
 def test_there_is_something_to_run() -> None:

@@ -1,40 +1,33 @@
 """Every Python snippet of the documentation runs, and every file that a page names in code exists."""
 
-import doctest
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from doc_snippets import PAGES, ROOT, snippets
+from doc_snippets import PAGES, ROOT, TRAINED, run_python, snippets
 from finished_runs import write_run
 
 PYTHON = [page for page, path in PAGES.items() if any(s.language == "python" for s in snippets(path))]
 NAMED = re.compile(r"`((?:hwsim|trainers|reports|tests|benchmarks|notebooks|documentation|docs)/[\w/.]+)`")
 
 
-@pytest.mark.parametrize("page", PYTHON)
-def test_python_runs(
-    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Snippets with prompts must print what they show; the others must run. Those of a page share their names."""
+@pytest.mark.parametrize("page", [page for page in PYTHON if page not in TRAINED])
+def test_python_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The snippets of a page share their names."""
     monkeypatch.chdir(tmp_path)
     if page == "docs/figures.md":
         write_run(Path("runs"), weights="uniform", activations="asq")
     names: dict[str, Any] = {}
-    for snippet in (s for s in snippets(PAGES[page]) if s.language == "python"):
-        place = f"{page}:{snippet.line}"
-        if ">>>" in snippet.text:
-            test = doctest.DocTestParser().get_doctest(snippet.text, names, place, page, snippet.line)
-            outcome = doctest.DocTestRunner().run(test, clear_globs=False)
-            assert outcome.failed == 0, capsys.readouterr().out
-            names |= test.globs
-        else:
-            exec(compile(snippet.text, place, "exec"), names)
+    for snippet in snippets(PAGES[page]):
+        if snippet.language == "python":
+            run_python(snippet, names)
 
 
 def test_there_is_something_to_run() -> None:
-    assert {"README.md", "docs/cost.md", "docs/multipliers.md", "docs/rtl.md"} <= set(PYTHON)
+    assert {"README.md", "docs/concepts.md", "docs/cost.md", "docs/multipliers.md", "docs/rtl.md", *TRAINED} <= set(
+        PYTHON
+    )
 
 
 @pytest.mark.parametrize("page", PAGES)

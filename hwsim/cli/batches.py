@@ -40,7 +40,9 @@ def run_batches(
     engine, queue = options.engine, options.queue
     with _executor(options.workers, queue) as (executor, folder):
         source, sha256 = images.source, images.sha256
-        if queue is not None and source.images is not None:
+        if source.images is not None and queue is None:
+            source = Source(images=str(Path(source.images).absolute()))
+        elif source.images is not None:
             source, sha256 = _shared_images(source.images, folder)
         shared = {"network": _shared_network(network, folder), "source": asdict(source), "sha256": sha256}
         shared |= {"engine": engine} if queue is not None else {"engine": engine, "folder": str(folder)}
