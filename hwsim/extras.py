@@ -15,7 +15,7 @@ REQUIRED: Mapping[str, str] = {
 OPTIONAL: Mapping[str, tuple[str, str]] = {
     "torch": ("torch", "train"),
     "sklearn": ("scikit-learn", "train"),
-    "scipy": ("scipy", "train"),
+    "scipy": ("scipy", "report"),
     "PIL": ("pillow", "train"),
     "pandas": ("pandas", "report"),
     "matplotlib": ("matplotlib", "report"),
