@@ -61,7 +61,7 @@ def load_network(path: str | Path) -> Network:
         NetworkFileError: the file is truncated, edited, of another version or not an hwsim network.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"no network file at {path}")
+        raise FileNotFoundError(f"no network file at {path}; hwsim train and hwsim demo leave one in each run's folder")
     digest, text, tensors = _read(Path(path))
     header = _header(text, path)
     if digest != _digest(text, tensors):

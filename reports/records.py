@@ -184,7 +184,9 @@ def record_files(folders: Iterable[Path]) -> list[Path]:
             raise FileNotFoundError(f"no folder {folder}")
         files = sorted(folder.rglob(RECORD_NAME))
         if not files:
-            raise FileNotFoundError(f"no run records ({RECORD_NAME}) below {folder}")
+            raise FileNotFoundError(
+                f"no run records ({RECORD_NAME}) below {folder}; hwsim train and hwsim demo write them"
+            )
         for file in files:
             found.setdefault(file.resolve(), file)
     return list(found.values())

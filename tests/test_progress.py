@@ -88,6 +88,16 @@ def test_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     assert err.rstrip().endswith("\x1b[2K")  # the bar leaves an empty line
 
 
+def test_a_terminal_that_cannot_redraw_gets_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr("hwsim.cli.progress.sys.stderr.isatty", lambda: True)
+    with progress("simulating", 451, "images") as advance:
+        advance(451, "")
+    assert capsys.readouterr().err == "simulating: 451/451 images\n"
+
+
 def test_training_shows_steps_with_the_metrics_of_the_last_epoch() -> None:
     shown: list[tuple[float, str]] = []
     bar = Bar(lambda done, note: shown.append((done, note)))
