@@ -28,8 +28,8 @@ def test_the_figure_of_gates_draws_every_line_of_the_table() -> None:
     gates = gate_counts.data()
     drawing = gate_counts.draw(gates)
     multiplier, element_panel = drawing.axes[:2]
-    assert multiplier.get_yscale() == "log"
     for axes, unit in ((multiplier, "multiplier"), (element_panel, "pe")):
+        assert axes.get_yscale() == "log"
         drawn = {str(line.get_label()): np.asarray(line.get_xydata()) for line in axes.get_lines()}
         assert set(drawn) == set(gate_counts.LINES.values())
         expected = find_gates(Circuit("pot", 4, 4).multiplier, unit).gate_equivalents

@@ -31,12 +31,12 @@ def draw(gates: pd.DataFrame) -> Figure:
     looks = style.series(list(LINES.values()), "circuits")
     with style.paper():
         drawing = style.figure(style.PAGE_WIDTH_IN, 2.6)
-        panels = drawing.subplots(1, len(UNITS_OF_HARDWARE), sharey=True)
+        panels = drawing.subplots(1, len(UNITS_OF_HARDWARE))
         for axes, unit in zip(panels, UNITS_OF_HARDWARE, strict=True):
             _panel(axes, gates[gates["unit"] == unit], looks)
             axes.set_title(TITLES[unit])
+            style.log_scale(axes)
         panels[0].set_ylabel("area [NAND2 gates, sky130]")
-        style.log_scale(panels[0])
         drawing.supxlabel("bits of weight and activation", fontsize=style.RC["axes.labelsize"])
         handles, labels = panels[0].get_legend_handles_labels()
         drawing.legend(handles, labels, loc="outside upper center", ncols=4)

@@ -19,7 +19,12 @@ def draw(axes: Axes, rows: pd.DataFrame, kind: str, along: str, value: str) -> N
         every = max(len(mean) // 8, 1)
         axes.plot(mean.index, mean, color=look.color, marker=look.marker, markevery=every, markersize=3, label=name)
         axes.fill_between(mean.index, mean - spread, mean + spread, color=look.color, alpha=0.15, linewidth=0)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_ticks(axes)
+
+
+def whole_ticks(axes: Axes) -> None:
+    """Let the horizontal axis have ticks at round whole numbers only."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
 
 
 def seeds_text(rows: pd.DataFrame) -> str:

@@ -13,7 +13,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from reports.figures import lines, style, training
 from reports.records import Study
@@ -85,4 +84,4 @@ def _panel(axes: Axes, rows: pd.DataFrame, value: str, colors: Mapping[str, tupl
         axes.plot(mean.index, mean, color=color, label=name)
         axes.fill_between(mean.index, mean - spread, mean + spread, color=color, alpha=0.12, linewidth=0)
     axes.axhline(0, color=style.GREY, linewidth=0.8, linestyle=":", zorder=1)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    lines.whole_ticks(axes)
