@@ -124,7 +124,9 @@ def test_rows_for_programs_are_exact_and_name_their_records(runs: Path, monkeypa
     records = [read_json(runs / path) for path in asq["records"].split(";")]
     assert [record["run_id"] for record in records] == [f"cifar10-resnet20-lsq-asq-w4a4-s{seed}" for seed in (0, 1)]
     (lq_nets,) = (row for row in found if (row["method"], row["weight_bits"]) == ("LQ-Nets", 3))
-    assert (lq_nets["ours"], lq_nets["design"], lq_nets["records"]) == (None, "not measured", None)
+    assert (lq_nets["ours"], lq_nets["state"], lq_nets["records"]) == (None, "not measured", None)
+    (post,) = (row for row in found if (row["method"], row["weight_bits"]) == ("ASQ+POST", 3))
+    assert (post["published"], post["state"], post["seeds"]) == (92.3, "measured", 1)
     table = read_csv(run("paper-table", "asq-cifar10", ".", "--format", "csv").stdout)
     assert [row["source"] for row in table] == [row["source"] for row in found]
     assert [row["ours"] for row in table] == ["" if row["ours"] is None else str(row["ours"]) for row in found]
@@ -198,7 +200,20 @@ def test_without_runs_nothing_of_ours_is_claimed(tmp_path: Path) -> None:
     save(tmp_path, "lsq", 0.9, model="resnet56")
     text = run("paper-table", "asq-ablation", tmp_path).stdout
     assert "None of the given runs belongs here: nothing of ours is shown." in text
-    assert {row["design"] for row in rows("paper-table", "asq-ablation", tmp_path)} == {"not measured"}
+    assert {row["state"] for row in rows("paper-table", "asq-ablation", tmp_path)} == {"not measured"}
+
+
+def test_what_the_paper_leaves_out_and_we_have_is_a_row(tmp_path: Path) -> None:
+    """The paper has no 2-bit POST with ASQ, and nothing at other widths than the table's."""
+    save(tmp_path, "post", 0.85, bits=2, activations="asq")
+    found = [row for row in rows("paper-table", "asq-cifar10", tmp_path) if row["method"] == "ASQ+POST"]
+    assert [(row["weight_bits"], row["published"], row["ours"]) for row in found] == [
+        (32, 92.6, 92),
+        (2, None, 85),
+        (3, 92.3, None),
+        (4, 93.0, None),
+    ]
+    assert (found[1]["certainty"], found[1]["source"]) == ("not published", None)
 
 
 def test_the_overhead_is_computed_and_is_the_papers(runs: Path) -> None:

@@ -1,11 +1,10 @@
-"""A published table with ours beside it: laid out as the paper does for people, a row per number for programs."""
+"""A published table with ours beside it, laid out as the paper does."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hwsim.output import Row
-from reports.links import relative_path
 from reports.published import PAPER_TABLES, Published, read_published
 from reports.published.table import FLOAT_BITS, QUANTITIES, column_heading
 from reports.records import FLOAT_DESIGN
@@ -15,10 +14,9 @@ from reports.tables.paper.computed import COMPUTED, computed
 from reports.tables.paper.matching import is_of, matching
 from reports.tables.paper.notes import MARKS, NOT_AVAILABLE, NOT_MEASURED, NOT_PUBLISHED, notes
 from reports.tables.paper.ours import Column, Measured, Ours, lines, starting
+from reports.tables.paper.rows import RowKey, number_rows
 
 NAMES = ("data", "model", "method", "from")
-
-RowKey = tuple[str, str, str]  #: Data, model and method.
 
 
 @dataclass(frozen=True)
@@ -71,14 +69,15 @@ def paper_view(name: str, groups: Sequence[RunGroup], home: Path) -> PaperView:
     numbers = read_published(name)
     columns = sorted({number.column for number in numbers}, key=_order)
     ours = _ours(name, numbers, columns, groups)
-    found = [line for key in ours for line in _lines(key, _by_column(numbers, key), ours[key], columns)]
+    published = {key: {number.column: number for number in numbers if number.row == key} for key in ours}
+    found = [line for key in ours for line in _lines(key, published[key], ours[key], columns)]
     first = 0 if len({number.data for number in numbers}) > 1 else 1  # what all rows share is in the title
     return PaperView(
         PAPER_TABLES[name].title,
         [*NAMES, *(f"{column_heading(column)} [%]" for column in columns)][first:],
         len(NAMES) - first,
         [line[first:] for line in found],
-        [row for number in numbers for row in _rows(number, ours[number.row], home)],
+        [row for key in ours for row in number_rows(key, published[key], ours[key], columns, home)],
         notes(name, numbers, groups, {cell.text for line in found for cell in line}),
     )
 
@@ -87,10 +86,6 @@ def _order(column: Column) -> tuple[int, bool, int, int]:
     """Return what columns are sorted by: the quantity, float first, then rising widths."""
     quantity, weight_bits, act_bits = column
     return list(QUANTITIES).index(quantity), weight_bits != FLOAT_BITS, weight_bits, act_bits
-
-
-def _by_column(numbers: Iterable[Published], key: RowKey) -> dict[Column, Published]:
-    return {number.column: number for number in numbers if number.row == key}
 
 
 def _ours(
@@ -138,35 +133,3 @@ def _measured(number: Measured | None) -> Cell:
         return Cell(NOT_MEASURED)
     deviation = float("nan") if number.deviation is None else number.deviation
     return Cell(str(with_deviation(number.mean, deviation)), number.runs)
-
-
-def _rows(number: Published, ours: Sequence[Ours], home: Path) -> list[Row]:
-    """Return one row for each line of ours beside a published number, or one without ours."""
-    published: Row = {
-        "data": number.data,
-        "model": number.model,
-        "method": number.method,
-        "weight_bits": number.weight_bits,
-        "act_bits": number.act_bits,
-        "quantity": number.quantity,
-        "published": None if number.value is None else float(number.value),
-        "certainty": number.certainty,
-        "source": number.source,
-        "note": number.note,
-    }
-    lines_of_ours: Sequence[Ours | None] = ours or [None]
-    return [{**published, **_our_side(line, number.column, home)} for line in lines_of_ours]
-
-
-def _our_side(line: Ours | None, column: Column, home: Path) -> Row:
-    found = line.numbers.get(column) if line else None
-    if line is None or found is None:
-        return {"ours": None, "deviation": None, "seeds": 0, "epochs": None, "design": NOT_MEASURED, "records": None}
-    return {
-        "ours": found.mean,
-        "deviation": found.deviation,
-        "seeds": len(found.runs),
-        "epochs": line.epochs,
-        "design": found.design,
-        "records": ";".join(relative_path(path, home) for path in found.runs.values()) or None,
-    }
