@@ -37,9 +37,12 @@ class Snippet:
 
 
 def snippets(path: Path) -> list[Snippet]:
-    """Return the blocks of a Markdown file: fenced ones, and indented ones that hold commands."""
-    text = path.read_text(encoding="utf-8")
-    file = path.relative_to(ROOT).as_posix()
+    """Return the blocks of a Markdown file."""
+    return snippets_of(path.read_text(encoding="utf-8"), path.relative_to(ROOT).as_posix())
+
+
+def snippets_of(text: str, file: str) -> list[Snippet]:
+    """Return the blocks of a Markdown text: fenced ones, and indented ones that hold commands."""
     fenced = [(match.start(), match[1], match[2]) for match in FENCE.finditer(text)]
     outside = FENCE.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
     indented = [(match.start(), "", match[0]) for match in INDENTED.finditer(outside)]

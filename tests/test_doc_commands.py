@@ -5,7 +5,6 @@ product table, an ONNX file. Training is cut to one epoch from a float network t
 stands in `PARSED`, each with its reason; what is only told what it would do, in `DRY`.
 """
 
-import re
 import shlex
 import shutil
 from collections.abc import Callable
@@ -17,10 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 from command import run
+from doc_checks import check_command, check_mention
 from doc_snippets import PAGES, ROOT, TRAINED, commands, inline_commands, run_python, snippets
-from typer.main import get_command
 
-from hwsim.cli import app
 from hwsim.formats import Uniform
 from hwsim.multipliers.examples import example
 
@@ -40,8 +38,6 @@ DRY = {
 LONG = ("hwsim train*", "hwsim allocate *", "* runs/*", "*.safetensors*", "*NETWORK_FILE*", "*--fresh*")
 FLOAT = "runs/demo/digits-digits_resnet-float-s0"
 SHORT_TRAINING = f"--epochs 1 --batch-size 512 --init {FLOAT}"
-FOR_ALL = ("-q", "--quiet", "-v", "--verbose")  #: Options that may stand before the command's name.
-ALONE = ("--help", "--install-completion", "--show-completion")  #: Options that need no command.
 #: What stands for a name of the reader's.
 NAMES = {
     "NETWORK_FILE": "network.safetensors",
@@ -153,51 +149,6 @@ def test_long_commands_run(page: str, workplace: Callable[[str], None]) -> None:
             run_python(snippet, names)
 
 
-def leaf_and_rest(words: list[str]) -> tuple[Any, list[str]]:
-    """Return the command that the words name, and the words after it.
-
-    Raises:
-        KeyError: there is no such command.
-    """
-    command: Any = get_command(app)
-    while hasattr(command, "commands") and words and words[0] not in ALONE:
-        name, *words = words
-        command = command if name in FOR_ALL else command.commands[name]
-    return command, words
-
-
-def parse(words: list[str]) -> None:
-    """Read a command's options and arguments as `hwsim` does.
-
-    Raises:
-        Exception: it would refuse them.
-    """
-    leaf, rest = leaf_and_rest(words)
-    leaf.make_context("hwsim", rest)
-
-
-def check_script(path: str, options: list[str]) -> None:
-    """Check that a script exists and that its text names the options."""
-    text = (ROOT / path).read_text(encoding="utf-8")
-    assert [option for option in options if f'"{option}"' not in text] == [], path
-
-
-def check_command(command: str) -> None:
-    """Check a command of the shell by what it names: options of hwsim, scripts, targets of make."""
-    words = [word for word in shlex.split(command) if not re.fullmatch(r"[A-Z]+=\S*", word)]
-    match words:
-        case ["hwsim", *rest]:
-            parse(rest)
-        case ["torchrun", *options]:
-            parse([word for word in options[options.index("hwsim") + 1 :] if word != "..."])
-        case ["python", script, *rest] if script.endswith(".py"):
-            check_script(script, [word for word in rest if word.startswith("--")])
-        case ["make", target]:
-            assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
-        case _:
-            assert words[0] in ("test", "break", "source"), f"cannot check {command!r}"
-
-
 @pytest.mark.parametrize(("page", "command"), [(page, c) for page, found in SHELL.items() for c in found])
 def test_commands_are_taken(page: str, command: str) -> None:
     check_command(command)
@@ -205,13 +156,7 @@ def test_commands_are_taken(page: str, command: str) -> None:
 
 @pytest.mark.parametrize(("page", "text"), [(page, c) for page, path in PAGES.items() for c in inline_commands(path)])
 def test_commands_in_sentences_have_their_options(page: str, text: str) -> None:
-    """Values may be placeholders there, and arguments left out."""
-    words = shlex.split(text)
-    if words[0] != "hwsim":
-        return
-    leaf, rest = leaf_and_rest(words[1:])
-    known = {name for parameter in leaf.params for name in parameter.opts} | {*ALONE, *FOR_ALL}
-    assert [word for word in rest if word.startswith("--") and word not in known] == []
+    check_mention(text)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from doc_checks import check_command
+from doc_snippets import commands, snippets_of
 
 yaml = pytest.importorskip("yaml", reason="mkdocs.yml is YAML")
 
@@ -68,6 +70,17 @@ def test_the_overview_of_methods_needs_its_sections() -> None:
     assert "](methods/lsq.md)" in pages.overview(f"[lsq](#lsq)\n\n{pages.SECTIONS}\n### lsq\n")
     with pytest.raises(ValueError, match="has no heading '## The methods'"):
         pages.overview("# Methods\n")
+
+
+@pytest.mark.parametrize(("maker", "least"), [("command_pages", 25), ("method_pages", 15), ("multiplier_pages", 8)])
+def test_commands_of_generated_pages_are_taken(maker: str, least: int) -> None:
+    """Examples of commands, how a method is trained, what lists a multiplier; usage lines have no language."""
+    pages = import_module(maker).pages()
+    blocks = [block for place, text in pages.items() for block in snippets_of(text, place) if block.language]
+    found = [command for block in blocks for command in commands(block)]
+    assert len(found) >= least
+    for command in found:
+        check_command(command)
 
 
 @pytest.fixture(scope="module")
