@@ -35,8 +35,8 @@ hwsim paper-table bwrf runs/demo --format html --out bwrf.html       # a page; a
   layers or a narrow accumulator. `reports/tables/paper/matching.py` has the names. The data set `imagefolder` is taken
   for ImageNet if it has 50,000 test images.
 * Every published number has a source, and a mark if it is not certain: in `csv` and `json` in columns of their own.
-  What is missing says why: a dash is not in the source, "not available" is in the source but not known here, "not
-  measured" is ours. Contradictions between sources stand below the table.
+  What is missing says why: at a dash the source prints none or none is at hand, "not available" is known to be in the
+  source but not known here, "not measured" is ours. Contradictions between sources stand below the table.
 * Differences between our runs are said with their significance, paired over seeds
   ([how](report.md#whether-two-designs-differ)).
 * Published numbers were collected from the papers, their code and notes on them; not every paper was at hand. A table

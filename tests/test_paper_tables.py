@@ -213,7 +213,7 @@ def test_what_the_paper_leaves_out_and_we_have_is_a_row(tmp_path: Path) -> None:
         (3, 92.3, None),
         (4, 93.0, None),
     ]
-    assert (found[1]["certainty"], found[1]["source"]) == ("not published", None)
+    assert (found[1]["certainty"], found[1]["source"]) == ("none at hand", None)
 
 
 def test_the_overhead_is_computed_and_is_the_papers(runs: Path) -> None:

@@ -13,7 +13,7 @@ from reports.tables.paper.ours import column_of, comparisons
 NOT_PUBLISHED, NOT_AVAILABLE, NOT_MEASURED = "–", "not available", "not measured"  # noqa: RUF001
 MARKS = {"inferred": "i", "unchecked": "u", "disputed": "d"}  #: Put behind a number of which this is to be known.
 MISSING = {
-    NOT_PUBLISHED: "not in the source",
+    NOT_PUBLISHED: "the source prints none, or none of its numbers is at hand",
     NOT_AVAILABLE: CERTAINTIES["unavailable"],
     NOT_MEASURED: "none of the given runs is of that row and width",
 }

@@ -47,7 +47,7 @@ def _published_side(key: RowKey, column: Column, number: Published | None) -> Ro
         "act_bits": act_bits,
         "quantity": quantity,
         "published": float(number.value) if number and number.value else None,
-        "certainty": number.certainty if number else "not published",
+        "certainty": number.certainty if number else "none at hand",
         "source": number.source if number else None,
         "note": number.note or None if number else None,
     }
