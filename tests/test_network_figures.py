@@ -11,6 +11,7 @@ from finished_runs import write_run
 
 from reports.figures import NETWORK_FIGURES, block_errors, distributions, layer_errors
 from reports.measured import run_labels, spread
+from trainers.data import Data, load_dataset
 from trainers.measurements import MEASUREMENTS
 
 NAN = float("nan")
@@ -129,6 +130,21 @@ def test_options_reach_the_measurement(runs: list[Path], tmp_path: Path) -> None
 
 def test_every_figure_has_its_measurement() -> None:
     assert list(NETWORK_FIGURES) == list(MEASUREMENTS)
+
+
+def test_data_may_lie_elsewhere_than_they_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, asked = write_run(tmp_path, weights="pot", data_dir="then"), []
+
+    def opened(name: str, data_dir: str | None, skip_broken: bool) -> Data:
+        asked.append((name, data_dir, skip_broken))
+        return load_dataset(name)
+
+    monkeypatch.setattr("trainers.finished_run.open_data", opened)
+    for options in ((), ("--data-dir", "now")):
+        assert (
+            run("figure", "layer-errors", folder, *options, "--images", 2, "--out", tmp_path / "a.pdf").exit_code == 0
+        )
+    assert asked == [("digits", "then", False), ("digits", "now", False)]
 
 
 @pytest.mark.parametrize("name", ["distributions", "block-errors", "layer-errors"])
