@@ -200,8 +200,10 @@ def test_every_model_gets_its_own_panel() -> None:
 
 
 def test_nothing_measured_is_said() -> None:
-    with pytest.raises(ValueError, match="no design has both an integer accuracy and bops"):
+    with pytest.raises(ValueError, match=r"no design has both an integer accuracy and bops$"):
         accuracy_cost.draw(design_points().iloc[:1])
+    with pytest.raises(ValueError, match="and energy_pj; it is computed of the network beside a record"):
+        accuracy_cost.draw(design_points().assign(energy_pj=NAN), "energy")
 
 
 def test_an_unknown_cost_axis_is_refused() -> None:

@@ -102,7 +102,7 @@ HARDWARE_FIGURES: Mapping[str, FigureKind] = {
         partial(accuracy_cost.draw, axis="energy"),
     ),
     "accuracy-area": FigureKind(
-        "Integer accuracy against the synthesised area of a processing element, a point per design.",
+        "Integer accuracy against the area of a processing element, a point per design, with the Pareto front.",
         accuracy_cost.data_with_networks,
         partial(accuracy_cost.draw, axis="area"),
     ),

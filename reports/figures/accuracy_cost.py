@@ -75,7 +75,8 @@ def draw(points: pd.DataFrame, axis: str = "bops") -> Figure:
         raise unknown_name("cost axis", axis, COLUMNS)
     measured = points.rename(columns={COLUMNS[axis]: "cost"}).dropna(subset=["cost", "accuracy_integer_mean"])
     if measured.empty:
-        raise ValueError(f"no design has both an integer accuracy and {COLUMNS[axis]}")
+        source = "; it is computed of the network beside a record" if axis in ON_NETWORK else ""
+        raise ValueError(f"no design has both an integer accuracy and {COLUMNS[axis]}{source}")
     panels = list(measured.groupby(["data", "model"]))
     with style.paper():
         lines = len(_label(axis)) + max(_marks(rows).map(len).max() for _, rows in panels)
