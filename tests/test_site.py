@@ -2,11 +2,16 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -116,3 +121,32 @@ def test_pages_hold_what_the_code_says(site: Path) -> None:
     assert "activations whose step is adapted to each sample" in texts["methods/asq"]
     assert "--accumulator-bits" in texts["commands/simulate"]
     assert "with_accumulator" in (site / "modules" / "hwsim.network.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.browser
+def test_a_browser_finds_no_error_and_asks_nobody_else(site: Path) -> None:
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    chromium = shutil.which("chromium") or pytest.skip("needs chromium on the path: apt-get install chromium")
+    with playwright.sync_playwright() as driver, served(site) as address:
+        page = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"]).new_page()
+        asked: list[str] = []
+        errors: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        for name in ("tutorial", "methods/asq", "modules/hwsim.network"):
+            page.goto(f"{address}/{name}.html")
+        page.goto(f"{address}/index.html?q=saturate")
+        page.locator(".md-search-result__item").first.wait_for(state="attached")
+        assert errors == []
+        assert asked
+        assert [url for url in asked if not url.startswith((address, "data:"))] == []
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Serve a folder on the loopback address, and yield where."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
