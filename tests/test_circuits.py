@@ -1,5 +1,7 @@
 """The circuits of the table of gates: which there are, what they multiply, how they are checked."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from random_networks import random_images, random_network
@@ -8,9 +10,10 @@ from hwsim.accumulator import Accumulator, exact_bits
 from hwsim.engines import simulate
 from hwsim.formats import PowerOfSqrtTwo, PowerOfTwo, Uniform
 from hwsim.multipliers import LookupTableMultiplier, ShiftMultiplier, multiplier_for
-from hwsim.synthesis.cells import FLIP_FLOP
+from hwsim.synthesis import measure
+from hwsim.synthesis.cells import FLIP_FLOP, SUPPLY_V, load_cells
 from hwsim.synthesis.circuits import KINDS, LAYOUTS, Circuit, all_circuits, multiplier_id
-from hwsim.synthesis.layer_operands import layer_operands
+from hwsim.synthesis.layer_operands import Streams, layer_operands
 from hwsim.synthesis.measure import WrongNetlistError, check_netlist, random_operands
 from hwsim.synthesis.netlist import Gate, Netlist
 
@@ -110,6 +113,18 @@ def test_a_wrong_sum_is_found_and_named() -> None:
         check_netlist(toggling, Circuit("uniform", 2, 2, "pe"))
 
 
+def test_an_element_on_a_layers_operands_clears_its_sum_at_each_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but the clear changes, in every third of nine cycles: 5 of 8 steps charge the inverter that it drives."""
+    inverter = Netlist({"w": (2, 3), "a": (4, 5), "clear": (6,)}, {}, (Gate("inv_1", {"A": 6}, 7),), ())
+    monkeypatch.setattr(measure, "circuit_rtlil", lambda _circuit: "")
+    monkeypatch.setattr(measure, "synthesise", lambda *_, **__: SimpleNamespace(netlist=""))
+    monkeypatch.setattr(measure, "standard_cell_netlist", lambda *_: inverter)
+    still, clear = np.zeros((9, 1), dtype=np.int64), np.array([[1], [0], [0]] * 3)
+    found = measure.mapped_energy(Circuit("uniform", 2, 2, "pe"), Streams(still, still, clear))
+    capacitance = load_cells()["inv_1"].capacitance_ff("A")
+    assert found == {"energy": round(5 / 8 * capacitance * SUPPLY_V**2 / 2, 3), "clock_energy": 0}
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_stream_of_a_layer_sums_to_outputs_of_the_layer(seed: int) -> None:
     network = random_network(seed, blocks=1).with_accumulator(Accumulator(63, "wrap"))
@@ -118,7 +133,8 @@ def test_a_stream_of_a_layer_sums_to_outputs_of_the_layer(seed: int) -> None:
     assert trace is not None
     for layer in network.layers:
         terms = layer.weight[0].size
-        w, a = layer_operands(network, layer.name, images, cycles=2 * terms, streams=5)
+        w, a, clear = layer_operands(network, layer.name, images, cycles=2 * terms, streams=5)
+        assert np.argwhere(clear).tolist() == [[cycle, stream] for cycle in (0, terms) for stream in range(5)]
         assert w.shape == a.shape == (2 * terms, 5)
         products = layer.multiplier.multiply(w, a)
         sums = [products[:terms].sum(axis=0), products[terms:].sum(axis=0)]
@@ -130,8 +146,8 @@ def test_a_stream_of_a_layer_sums_to_outputs_of_the_layer(seed: int) -> None:
 def test_a_stream_may_end_within_an_output() -> None:
     network = random_network(1, blocks=1)
     layer = network.layers[0]
-    w, a = layer_operands(network, layer.name, random_images(network, 1), cycles=3, streams=2)
-    assert w.shape == a.shape == (3, 2)
+    streams = layer_operands(network, layer.name, random_images(network, 1), cycles=3, streams=2)
+    assert {part.shape for part in streams} == {(3, 2)}
 
 
 def test_only_layers_with_products_have_operands() -> None:

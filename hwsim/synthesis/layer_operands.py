@@ -1,5 +1,7 @@
 """What a processing element of an output-stationary array sees: the codes of one layer on real images, in order."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -12,10 +14,21 @@ from hwsim.nodes import Conv, Matmul
 IMAGES = 32  #: Images that the positions are drawn from.
 
 
+class Streams(NamedTuple):
+    """What drives processing elements, arrays of shape (cycles, streams): one stream per element of an array.
+
+    w, a: codes of weights and activations. clear: 1 in the first cycle of each output, where its sum begins anew.
+    """
+
+    w: IntArray
+    a: IntArray
+    clear: IntArray
+
+
 def layer_operands(
     network: Network, layer: str, images: ArrayLike, cycles: int, streams: int, seed: int = 0
-) -> tuple[IntArray, IntArray]:
-    """Return codes of weights and activations, each of shape (cycles, streams): one stream per element of an array.
+) -> Streams:
+    """Return streams of codes of weights and activations, and where outputs begin.
 
     A stream multiplies whole outputs, one after the other, each drawn from the first images, positions and output
     channels, in the accumulator's order: input channel, kernel row, kernel column.
@@ -32,7 +45,9 @@ def layer_operands(
     codes = engine.to_numpy(engine.run(pixels).values[node.inputs[0]])
     generator = np.random.default_rng(seed)
     chosen = [_stream(node, codes, cycles, generator) for _ in range(streams)]
-    return np.stack([w for w, _ in chosen], axis=1), np.stack([a for _, a in chosen], axis=1)
+    w, a = (np.stack(parts, axis=1) for parts in zip(*chosen, strict=True))
+    starts = np.arange(cycles) % node.weight[0].size == 0
+    return Streams(w, a, np.broadcast_to(starts[:, None], w.shape).astype(np.int64))
 
 
 def _stream(node: Matmul, codes: IntArray, cycles: int, generator: np.random.Generator) -> tuple[IntArray, IntArray]:

@@ -1,6 +1,7 @@
 """One circuit of the table, measured: mapped by every flow, checked operand by operand, its switching counted."""
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,15 @@ from hwsim.synthesis.equivalence import prove_equivalent
 from hwsim.synthesis.evaluate import evaluate, run, word
 from hwsim.synthesis.flows import FLOWS, standard_cell_netlist
 from hwsim.synthesis.hardware import TOP, circuit_rtlil
+from hwsim.synthesis.layer_operands import Streams
 from hwsim.synthesis.mapping import synthesise
 from hwsim.synthesis.netlist import Netlist
 from hwsim.synthesis.switching import switching
 
 IntArray = NDArray[np.int64]
 Operands = tuple[IntArray, IntArray]  #: Codes of weights and activations, each of shape (cycles, streams).
+
+NO_CONTROLS: Mapping[str, IntArray] = MappingProxyType({})
 
 CYCLES, STREAMS = 256, 16  #: Length and number of the random streams that switching is counted on.
 
@@ -51,17 +55,19 @@ def measure(circuit: Circuit, flows: Iterable[str] = FLOWS) -> dict[str, float]:
     return measures
 
 
-def mapped_energy(circuit: Circuit, operands: Operands) -> dict[str, float]:
-    """Return `energy` of a circuit on these operands, its netlist mapped now or found in the user's cache.
+def mapped_energy(circuit: Circuit, streams: Streams) -> dict[str, float]:
+    """Return `energy` of a circuit on a layer's operands, its netlist mapped now or found in the user's cache.
+
+    A processing element clears its sum where an output begins.
 
     Raises:
         ValueError: a code is not one of the circuit's operands.
         YosysError, ModuleNotFoundError: as `measure`.
     """
-    for codes, fmt in zip(operands, (circuit.multiplier.weight, circuit.multiplier.activation), strict=True):
-        fmt.checked(codes)
+    circuit.multiplier.weight.checked(streams.w)
+    circuit.multiplier.activation.checked(streams.a)
     netlist = synthesise(circuit_rtlil(circuit), TOP, "sky130", language="rtlil").netlist
-    return energy(standard_cell_netlist(netlist, TOP), operands)
+    return energy(standard_cell_netlist(netlist, TOP), (streams.w, streams.a), {"clear": streams.clear})
 
 
 def prove(circuit: Circuit) -> None:
@@ -76,9 +82,9 @@ def prove(circuit: Circuit) -> None:
     prove_equivalent(source, mapped.netlist, TOP, language="rtlil")
 
 
-def energy(netlist: Netlist, operands: Operands) -> dict[str, float]:
-    """Return energy and clock_energy in fJ per cycle on streams of operands."""
-    found = switching(netlist, _ports(netlist, operands))
+def energy(netlist: Netlist, operands: Operands, controls: Mapping[str, IntArray] = NO_CONTROLS) -> dict[str, float]:
+    """Return energy and clock_energy in fJ per cycle on streams of operands, with what drives the control signals."""
+    found = switching(netlist, _ports(netlist, operands, controls))
     return {"energy": round(found.energy_fj, 3), "clock_energy": round(found.clock_fj, 3)}
 
 
@@ -129,8 +135,10 @@ def _compare(circuit: Circuit, found: IntArray, expected: IntArray, operands: Op
         )
 
 
-def _ports(netlist: Netlist, operands: Operands) -> Mapping[str, IntArray]:
-    """Return what drives each input port: the operands, and control signals that let every cycle accumulate."""
+def _ports(
+    netlist: Netlist, operands: Operands, controls: Mapping[str, IntArray] = NO_CONTROLS
+) -> Mapping[str, IntArray]:
+    """Return what drives each input port: the operands, and control signals, by default accumulating every cycle."""
     w, a = operands
-    given = {"w": w, "a": a, "enable": np.ones_like(w)}
+    given = {"w": w, "a": a, "enable": np.ones_like(w), **controls}
     return {name: given.get(name, np.zeros_like(w)) for name in netlist.inputs}
