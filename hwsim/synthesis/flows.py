@@ -14,8 +14,9 @@ PLAIN_FLIP_FLOPS = "setattr -unset init\ndfflegalize -cell $_DFF_P_ x\nopt -nodf
 GENERIC = "synth -flatten -top {top}\n"
 #: What synth_xilinx begins with, but for a second of reading primitives that no circuit here has.
 XILINX_CELLS = "read_verilog -lib -specify +/xilinx/cells_sim.v\n"
-#: Technology-independent optimization and structural choices as in Yosys' own script, then mapping by area flow within
-#: the best delay. Yosys' own mapper (&nf) needs a buffer cell, which nothing here wants, and gave larger circuits.
+#: Technology-independent optimization and structural choices as in Yosys' own script, then mapping for area. For delay
+#: (`map`) see benchmarks/mapping_spread.py. Yosys' own mapper (&nf) needs a buffer cell, which nothing here wants, and
+#: gave larger circuits.
 ABC_SCRIPT = "strash\n&get -n\n&fraig -x\n&put\nscorr\ndc2\ndretime\nstrash\ndch -f\namap\n"
 
 
