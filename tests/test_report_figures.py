@@ -144,8 +144,9 @@ def test_figures_of_hardware_are_drawn_of_a_study(tiny_study: Path, name: str) -
     assert point == (row[column], 100 * row["accuracy_integer_mean"])
 
 
-def test_designs_of_one_cost_stand_side_by_side_and_the_best_in_its_place() -> None:
-    drawing = accuracy_cost.draw(design_points())
+def steps_aside(points: pd.DataFrame) -> dict[str, float]:
+    """Return how far each family's last point is drawn from its cost, in points of print."""
+    drawing = accuracy_cost.draw(points)
     drawing.draw_without_rendering()
     axes = drawing.axes[0]
     places: dict[str, float] = {}
@@ -154,7 +155,19 @@ def test_designs_of_one_cost_stand_side_by_side_and_the_best_in_its_place() -> N
         (x, y), *_ = reversed(np.asarray(container.lines[0].get_xydata()))
         at = container.lines[0].get_transform().transform((x, y)) - axes.transData.transform((x, y))
         places[str(container.get_label())] = round(at[0] / drawing.dpi * 72, 6)
-    assert places == {"uniform": 0, "POT": -4.5, "POST": 4.5, "codebook": -9}
+    return places
+
+
+def test_designs_of_one_cost_stand_side_by_side_and_the_best_in_its_place() -> None:
+    assert steps_aside(design_points()) == {"uniform": 0, "POT": -4.5, "POST": 4.5, "codebook": -9}
+
+
+def test_of_nearly_equal_costs_the_dearer_stands_further_right_and_the_front_in_its_place() -> None:
+    points = design_points()
+    largest = points["bops"].max()
+    factor = points["weights"].map({"uniform": 1.0, "pot": 1.02, "post": 0.99, "codebook": 1.01})
+    points["bops"] = points["bops"].where(points["bops"] < largest, largest * factor)
+    assert steps_aside(points) == {"uniform": 0, "POT": 9, "POST": 0, "codebook": 4.5}
 
 
 def test_error_bars_are_one_standard_deviation() -> None:

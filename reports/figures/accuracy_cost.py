@@ -118,13 +118,21 @@ def _front(axes: Axes, front: pd.DataFrame) -> None:
 
 
 def _steps_aside(rows: pd.DataFrame) -> "pd.Series[int]":
-    """Return how many steps each design stands beside its cost: 0, -1, 1, -2, ... among designs of one cost.
+    """Return how many steps each design stands beside its cost, among designs of nearly one cost.
 
-    A design of the Pareto front stays in its place, so that the front goes through it.
+    Designs of the Pareto front stay in their places, so that the front goes through them; without one the first stays.
+    Cheaper ones step to the left, dearer ones to the right, equal ones to both sides in turn.
     """
-    ranked = rows.sort_values("front", ascending=False, kind="stable")
-    rank = ranked.groupby(_places(ranked["cost"])).cumcount()
-    return (((rank + 1) // 2) * (1 - 2 * (rank % 2))).loc[rows.index]
+    steps = pd.Series(0, index=rows.index)
+    for _, group in rows.groupby(_places(rows["cost"])):
+        kept = group[group["front"]] if group["front"].any() else group.iloc[:1]
+        taken = {-1: 0, 1: 0}
+        beyond = group["cost"].drop(kept.index) - kept["cost"].iloc[0]
+        for design, difference in beyond.sort_values(key=np.abs, kind="stable").items():
+            side = int(np.sign(difference)) or (-1 if taken[-1] <= taken[1] else 1)
+            taken[side] += 1
+            steps[design] = side * taken[side]
+    return steps
 
 
 def _places(costs: "pd.Series[float]", ratio: float = SAME_PLACE) -> "pd.Series[float]":
