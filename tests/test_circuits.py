@@ -1,9 +1,11 @@
 """The circuits of the table of gates: which there are, what they multiply, how they are checked."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from needs import needs_yosys
 from random_networks import random_images, random_network
 
 from hwsim.accumulator import Accumulator, exact_bits
@@ -12,9 +14,13 @@ from hwsim.formats import PowerOfSqrtTwo, PowerOfTwo, Uniform
 from hwsim.multipliers import LookupTableMultiplier, ShiftMultiplier, multiplier_for
 from hwsim.synthesis import measure
 from hwsim.synthesis.cells import FLIP_FLOP, SUPPLY_V, load_cells
+from hwsim.synthesis.check import WrongNetlistError, check_netlist
 from hwsim.synthesis.circuits import KINDS, LAYOUTS, Circuit, all_circuits, multiplier_id
+from hwsim.synthesis.flows import standard_cell_netlist
+from hwsim.synthesis.hardware import TOP, CustomCircuit, circuit_rtlil
 from hwsim.synthesis.layer_operands import Streams, layer_operands
-from hwsim.synthesis.measure import WrongNetlistError, check_netlist, random_operands
+from hwsim.synthesis.mapping import synthesise
+from hwsim.synthesis.measure import random_operands
 from hwsim.synthesis.netlist import Gate, Netlist
 
 
@@ -123,6 +129,47 @@ def test_an_element_on_a_layers_operands_clears_its_sum_at_each_output(monkeypat
     found = measure.mapped_energy(Circuit("uniform", 2, 2, "pe"), Streams(still, still, clear))
     capacitance = load_cells()["inv_1"].capacitance_ff("A")
     assert found == {"energy": round(5 / 8 * capacitance * SUPPLY_V**2 / 2, 3), "clock_energy": 0}
+
+
+ELEMENTS = {
+    "saturate": CustomCircuit("small", Circuit("pot", 2, 2).multiplier, Accumulator(4, "saturate")),
+    "wrap": CustomCircuit("small", Circuit("pot", 2, 2).multiplier, Accumulator(4, "wrap")),
+}
+
+
+@pytest.fixture(scope="module", params=ELEMENTS)
+def element(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[CustomCircuit, str]:
+    """An element whose 4-bit sum overflows, and its netlist as Yosys writes it."""
+    pytest.importorskip("amaranth", reason="hardware needs the extra `rtl`")
+    circuit = ELEMENTS[request.param]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HWSIM_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        return circuit, synthesise(circuit_rtlil(circuit), TOP, "sky130", language="rtlil").netlist
+
+
+@pytest.mark.rtl
+@needs_yosys
+def test_an_element_is_right_in_every_mode(element: tuple[CustomCircuit, str]) -> None:
+    circuit, text = element
+    check_netlist(standard_cell_netlist(text, TOP), circuit)
+    for overflow, other in ELEMENTS.items():
+        if overflow != circuit.accumulator.overflow:  # type: ignore[union-attr]
+            with pytest.raises(WrongNetlistError, match=r"first at w=\d, a=\d, enable=[01], clear=[01], rst=[01]: "):
+                check_netlist(standard_cell_netlist(text, TOP), other)
+
+
+@pytest.mark.rtl
+@needs_yosys
+@pytest.mark.parametrize(("port", "value"), [("enable", "1"), ("clear", "0"), ("rst", "0"), ("rst", "1")])
+def test_a_control_input_that_is_not_heard_is_found(element: tuple[CustomCircuit, str], port: str, value: str) -> None:
+    circuit, text = element
+    design = json.loads(text)
+    module = design["modules"][TOP]
+    net = module["ports"][port]["bits"]
+    for cell in module["cells"].values():
+        cell["connections"] = {pin: [value] if bits == net else bits for pin, bits in cell["connections"].items()}
+    with pytest.raises(WrongNetlistError, match="the netlist differs from the simulator"):
+        check_netlist(standard_cell_netlist(json.dumps(design), TOP), circuit)
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -6,7 +6,7 @@ from functools import cached_property
 from hashlib import sha256
 from json import dumps
 
-from hwsim.accumulator import exact_bits
+from hwsim.accumulator import Accumulator, exact_bits
 from hwsim.errors import check_integer, unknown_name
 from hwsim.formats import Apot, Codebook, PowerOfSqrtTwo, PowerOfTwo, Uniform
 from hwsim.multipliers import LookupTableMultiplier, Multiplier, multiplier_for
@@ -18,6 +18,8 @@ LARGEST_EXPONENTS = 15  #: Magnitudes of POT and POST where the code could name 
 LAYOUTS = {"shared": (0, 2, 4, 6), "full": (2, 6), "literal": (2,)}
 WIDTHS = range(2, 9)
 LARGEST_LITERAL = 5  #: Widest operands of tables that are stored product by product: 2^10 words.
+#: Style of the multiplier's circuit where it is not the first of its kind: by kind, or by layout of POST's table.
+STYLES = {"booth": "booth", "inferred": "inferred", "literal": "rom"}
 UNITS_OF_HARDWARE = ("multiplier", "pe")
 
 Maker = Callable[["Circuit"], Multiplier]
@@ -69,6 +71,16 @@ class Circuit:
     def accumulator_bits(self) -> int | None:
         """Width of the accumulator, None for a bare multiplier."""
         return exact_bits(self.multiplier, TERMS) if self.unit == "pe" else None
+
+    @property
+    def accumulator(self) -> Accumulator | None:
+        """What sums the products, None for a bare multiplier."""
+        return Accumulator(self.accumulator_bits) if self.accumulator_bits else None
+
+    @property
+    def style(self) -> str | None:
+        """Style of the multiplier's circuit, None for the first of its kind."""
+        return STYLES.get(self.layout or self.kind)
 
     @property
     def name(self) -> str:

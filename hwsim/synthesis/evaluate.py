@@ -24,9 +24,12 @@ def evaluate(netlist: Netlist, inputs: Mapping[str, ArrayLike], signed: Sequence
     return {name: word(nets, bits, name in signed) for name, bits in netlist.outputs.items()}
 
 
-def run(netlist: Netlist, inputs: Mapping[str, IntArray]) -> Iterator[Nets]:
-    """Yield every net's values in each clock cycle; an input has shape (cycles, ...). Registers begin at 0."""
-    state: Nets = {}
+def run(netlist: Netlist, inputs: Mapping[str, IntArray], state: Nets | None = None) -> Iterator[Nets]:
+    """Yield every net's values in each clock cycle; an input has shape (cycles, ...).
+
+    state: what registers begin with, by the net that they drive; 0 where nothing is said.
+    """
+    state = {} if state is None else state
     for values in zip(*inputs.values(), strict=True):
         nets = settle(netlist, dict(zip(inputs, values, strict=True)), state)
         yield nets
@@ -58,8 +61,13 @@ def word(nets: Nets, bits: Sequence[int], signed: bool) -> IntArray:
     return np.asarray(total - (nets[bits[-1]].astype(np.int64) << len(bits)) if signed else total)
 
 
+def bits_of(values: IntArray, width: int) -> Iterator[BoolArray]:
+    """Yield the lowest bits of integers, the lowest first."""
+    for place in range(width):
+        yield (values >> place & 1).astype(np.bool_)
+
+
 def _bits(name: str, values: IntArray, width: int) -> Iterator[BoolArray]:
     if values.size and not (values.min() >= 0 and values.max() < 1 << width):
         raise ValueError(f"input {name!r} has {width} bits, which do not hold {values.min()}..{values.max()}")
-    for place in range(width):
-        yield (values >> place & 1).astype(np.bool_)
+    return bits_of(values, width)

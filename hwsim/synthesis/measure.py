@@ -6,15 +6,12 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.arithmetic import fit
-from hwsim.errors import CheckFailedError
 from hwsim.formats import Format
 from hwsim.multipliers import Multiplier
-from hwsim.synthesis.circuits import Circuit
+from hwsim.synthesis.check import check_netlist
 from hwsim.synthesis.equivalence import prove_equivalent
-from hwsim.synthesis.evaluate import evaluate, run, word
 from hwsim.synthesis.flows import FLOWS, standard_cell_netlist
-from hwsim.synthesis.hardware import TOP, circuit_rtlil
+from hwsim.synthesis.hardware import TOP, Mappable, circuit_rtlil
 from hwsim.synthesis.layer_operands import Streams
 from hwsim.synthesis.mapping import synthesise
 from hwsim.synthesis.netlist import Netlist
@@ -28,15 +25,10 @@ NO_CONTROLS: Mapping[str, IntArray] = MappingProxyType({})
 CYCLES, STREAMS = 256, 16  #: Length and number of the random streams that switching is counted on.
 
 
-class WrongNetlistError(CheckFailedError):
-    """A mapped circuit computes something else than the simulator."""
-
-
-def measure(circuit: Circuit, flows: Iterable[str] = FLOWS) -> dict[str, float]:
+def measure(circuit: Mappable, flows: Iterable[str] = FLOWS) -> dict[str, float]:
     """Return what the flows measure of a circuit, and the energy of its switching on independent operands.
 
-    The netlist of standard cells is computed on every pair of operand codes (a processing element: on streams of
-    random ones, every cycle) and must equal the simulator.
+    The netlist of standard cells must compute what the simulator does: see `hwsim.synthesis.check.check_netlist`.
 
     Raises:
         WrongNetlistError: it does not.
@@ -55,7 +47,7 @@ def measure(circuit: Circuit, flows: Iterable[str] = FLOWS) -> dict[str, float]:
     return measures
 
 
-def mapped_energy(circuit: Circuit, streams: Streams) -> dict[str, float]:
+def mapped_energy(circuit: Mappable, streams: Streams) -> dict[str, float]:
     """Return `energy` of a circuit on a layer's operands, its netlist mapped now or found in the user's cache.
 
     A processing element clears its sum where an output begins.
@@ -70,7 +62,7 @@ def mapped_energy(circuit: Circuit, streams: Streams) -> dict[str, float]:
     return energy(standard_cell_netlist(netlist, TOP), (streams.w, streams.a), {"clear": streams.clear})
 
 
-def prove(circuit: Circuit) -> None:
+def prove(circuit: Mappable) -> None:
     """Prove that a circuit's netlist of standard cells computes what its hardware description does, for all inputs.
 
     Raises:
@@ -96,43 +88,6 @@ def random_operands(multiplier: Multiplier, cycles: int = CYCLES, streams: int =
         return generator.choice(fmt.codes, (cycles, streams))
 
     return codes(multiplier.weight), codes(multiplier.activation)
-
-
-def check_netlist(netlist: Netlist, circuit: Circuit) -> None:
-    """Compare a netlist of standard cells with the simulator: all pairs of codes, or every cycle of random streams.
-
-    Raises:
-        WrongNetlistError: they differ; the message names the first operands.
-    """
-    (_check_element if circuit.unit == "pe" else _check_products)(netlist, circuit)
-
-
-def _check_products(netlist: Netlist, circuit: Circuit) -> None:
-    expected = circuit.multiplier.table()
-    w, a = np.meshgrid(*map(np.arange, expected.shape), indexing="ij")
-    found = evaluate(netlist, {"w": w, "a": a}, signed=("product",))["product"]
-    _compare(circuit, found, expected, (w, a))
-
-
-def _check_element(netlist: Netlist, circuit: Circuit) -> None:
-    w, a = random_operands(circuit.multiplier, cycles=64)
-    sums = np.cumsum(circuit.multiplier.multiply(w, a), axis=0)
-    expected = fit(sums, circuit.accumulator_bits or 63, "wrap")
-    states = run(netlist, _ports(netlist, (w, a)))
-    bits = netlist.outputs["sum"]
-    found = np.stack([word(nets, bits, signed=True) for nets in states])
-    _compare(circuit, found[1:], expected[:-1], (w[:-1], a[:-1]))  # the register shows a sum one cycle later
-
-
-def _compare(circuit: Circuit, found: IntArray, expected: IntArray, operands: Operands) -> None:
-    wrong = np.argwhere(found != expected)
-    if len(wrong):
-        place = tuple(wrong[0])
-        w, a = (int(codes[place]) for codes in operands)
-        raise WrongNetlistError(
-            f"{circuit.name}: the netlist differs from the simulator in {len(wrong)} of {found.size} places, first at "
-            f"w={w}, a={a}: {found[place]} instead of {expected[place]}"
-        )
 
 
 def _ports(
