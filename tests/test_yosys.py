@@ -30,6 +30,7 @@ COUNTER = """module top(input clk, input clear, output reg [1:0] count);
 always @(posedge clk) count <= clear ? 0 : count + 1;
 endmodule
 """
+GATE = "module top(input a, input b, output y); assign y = a & b; endmodule"
 
 
 def fake(folder: Path, answer: str, version: str = "Yosys 0.70 (git sha1 28ba3cb92)") -> Path:
@@ -160,8 +161,7 @@ def test_registers_are_mapped_and_proven_by_induction(yosys: Yosys) -> None:
     ],
 )
 def test_an_and_gate_in_every_flow(yosys: Yosys, flow: str, measures: dict[str, float]) -> None:
-    gate = "module top(input a, input b, output y); assign y = a & b; endmodule"
-    assert synthesise(gate, "top", flow, yosys).measures == measures
+    assert synthesise(GATE, "top", flow, yosys).measures == measures
     assert set(measures) <= set(UNITS)
     assert flow in FLOWS
 
@@ -173,6 +173,17 @@ def test_what_was_mapped_before_is_not_mapped_again(yosys: Yosys, monkeypatch: p
     assert synthesise(COUNTER, "top", "cmos", yosys) == first
     with pytest.raises(pytest.fail.Exception):
         synthesise(COUNTER, "top", "cmos", Yosys(yosys.command, "0.71"))
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize("text", ["{}", "[]", "", '{"count": {}, "netlist": 1, "version": "0.70"}', None, "\xff"])
+def test_a_damaged_file_of_the_cache_is_made_anew(yosys: Yosys, tmp_path: Path, text: str | None) -> None:
+    first = synthesise(GATE, "top", "cmos", yosys)
+    (file,) = (tmp_path / "cache" / "synthesis").iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-9] if text is None else text.encode("latin-1"))
+    assert synthesise(GATE, "top", "cmos", yosys) == first
+    assert file.read_bytes() == whole
 
 
 @pytest.mark.rtl

@@ -19,6 +19,8 @@ CACHE_VARIABLE = "HWSIM_CACHE_DIR"
 
 #: How Yosys reads a circuit in each language.
 READERS = {"verilog": "read_verilog -sv design", "rtlil": "read_rtlil design"}
+#: What a file of the cache holds.
+KEPT = {"count": dict, "netlist": str, "version": str}
 END = "opt_clean -purge\ntee -q -o cells.json stat -json\nselect {top}\nwrite_json -selected netlist.json\n"
 
 
@@ -34,6 +36,8 @@ class Mapped:
 def synthesise(source: str, top: str, flow: str, yosys: Yosys | None = None, *, language: str = "verilog") -> Mapped:
     """Return a module mapped by one of `FLOWS`; what was mapped before is read from the user's cache.
 
+    A damaged file of the cache counts as none.
+
     source: the text of the module in one of the languages of `READERS`.
 
     Raises:
@@ -47,12 +51,12 @@ def synthesise(source: str, top: str, flow: str, yosys: Yosys | None = None, *, 
     tool = yosys or find_yosys()
     script = f"{READERS[language]}\nhierarchy -check -top {top}\n{(FLOWS[flow].script + END).format(top=top)}"
     file = cache_folder() / f"{_key(source, script, FLOWS[flow], tool)}.json"
-    is_kept = file.is_file()
-    log.info("%s by flow %s: %s %s", top, flow, "read from the cache," if is_kept else "mapped, kept in", file)
-    if not is_kept:
+    kept = _read_kept(file)
+    log.info("%s by flow %s: %s %s", top, flow, "read from the cache," if kept else "mapped, kept in", file)
+    if kept is None:
         counted, netlist = tool.run(script, {"design": source, **FLOWS[flow].files()}, ["cells.json", "netlist.json"])
-        write_json(file, {"count": _count(counted, top), "netlist": netlist, "version": tool.version})
-    kept: dict[str, Any] = read_json(file)
+        kept = {"count": _count(counted, top), "netlist": netlist, "version": tool.version}
+        write_json(file, kept)
     return Mapped(FLOWS[flow].measure(kept["count"], kept["netlist"], top), kept["netlist"], kept["version"])
 
 
@@ -61,6 +65,16 @@ def cache_folder() -> Path:
     chosen = os.environ.get(CACHE_VARIABLE)
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hwsim"
     return (Path(chosen) if chosen else home) / "synthesis"
+
+
+def _read_kept(file: Path) -> dict[str, Any] | None:
+    """Return what a file of the cache holds, None if there is no such file or a damaged one."""
+    try:
+        kept = read_json(file)
+    except (FileNotFoundError, ValueError):
+        return None
+    is_whole = all(isinstance(kept.get(name), kind) for name, kind in KEPT.items())
+    return kept if is_whole else None
 
 
 def _count(text: str, top: str) -> dict[str, int]:
