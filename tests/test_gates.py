@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from command import error, rows, run
 
-from hwsim.cost import Design, accelerator, evaluate, gates, sweep
+from hwsim.cost import evaluate, gates
 from hwsim.cost.gate_comparison import RATIOS, compare_gates
 from hwsim.cost.gates import IDENTITY, MEASURES, GateRow, find_gates, load_gates, parse_gates
 from hwsim.cost.technology import MissingConstantError
+from hwsim.cost.views import totals
 from hwsim.formats import Uniform
 from hwsim.multipliers import multiplier_for
 from hwsim.synthesis import YosysError, find_yosys
@@ -127,34 +128,32 @@ def test_energy_is_products_times_an_elements() -> None:
     assert "Yosys" in source
 
 
+def test_elements_are_never_added_up() -> None:
+    found = totals(gates(two_layers()))
+    for quantity in ("area", "delay", "transistors"):
+        expected = {kind: shipped(Circuit(kind, 4, 4, "pe")).measures[quantity] for kind in ("pot", "uniform")}
+        rows_of = {str(row["convention"]): row for row in found if row["quantity"] == f"element_{quantity}"}
+        assert {name: row["value"] for name, row in rows_of.items()} == {
+            f"sky130 gates of {kind}4a4 pe": value for kind, value in expected.items()
+        }
+        for name, row in rows_of.items():
+            assert name.removeprefix("sky130 gates of ") in str(row["source"])
+
+
+def test_an_element_says_how_wide_its_layers_sums_are() -> None:
+    """Five products of at most 11 bits: 14 bits, for which the table has an accumulator of 24."""
+    table = gates(two_layers())
+    [source] = {entry.source for entry in table.filter(part="pot4a4 pe")}
+    assert source.startswith("pot4a4 pe with a 24-bit accumulator, ")
+    assert source.endswith("the sums of its layers have at most 14 bits")
+
+
 def test_what_the_table_lacks_is_listed_and_not_free() -> None:
     workload = quantized(literature("resnet18"), Precision("uniform", 4, act_bits=8))
     table = evaluate(workload, ["gates"])
     assert table.value("unpriced_macs") > 0
     assert table.value("energy") > 0  # the first and the last layer, at 8 bits
     assert gates(literature("resnet18")).value("unpriced_macs") == literature("resnet18").macs
-
-
-def test_an_array_of_synthesised_elements_has_their_energy_and_the_largest_ones_area() -> None:
-    design = Design(4, 8, arithmetic="gates")
-    table = accelerator(two_layers(), design)
-    pot, uniform = (shipped(Circuit(kind, 4, 4, "pe")).measures for kind in ("pot", "uniform"))
-    assert design.name == "4x8-os-native-gates"
-    assert table.value("energy", part="arithmetic") == pytest.approx(15 * (pot["energy"] + uniform["energy"]) / 1000)
-    assert table.value("area", layer="network") == 32 * max(pot["area"], uniform["area"])
-    [point] = sweep(two_layers_net(), [Precision("uniform", 4)], [design], first_last=None)
-    assert point.totals["energy_pj"] == pytest.approx(
-        sum(e.value for e in accelerator(quantized(two_layers_net(), Precision("uniform", 4), None), design)
-            if e.quantity == "energy")
-    )  # fmt: skip
-    with pytest.raises(ValueError, match="unknown arithmetic 'gate'; did you mean 'gates'"):
-        Design(arithmetic="gate")
-    with pytest.raises(MissingConstantError, match="computes in floating point"):
-        accelerator(two_layers_net(), design)
-
-
-def two_layers_net() -> Workload:
-    return Workload("plain", tuple(map(plain_layer, ("a", "b"))))
 
 
 def test_the_command_answers_from_the_table() -> None:

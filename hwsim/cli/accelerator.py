@@ -49,7 +49,9 @@ def accelerator(
     first_last: FirstLastOption = None,
     buffer_kib: Annotated[int, typer.Option(help="Each of the three on-chip buffers, in KiB.")] = 64,
     dram_bits: Annotated[int, typer.Option(help="Bits that DRAM moves per cycle.")] = 128,
-    clock_mhz: Annotated[float, typer.Option(help="Clock in MHz.")] = 500.0,
+    clock_mhz: Annotated[
+        float | None, typer.Option(help="Clock in MHz (default: 500; of gates, what the slowest element allows).")
+    ] = None,
     technology: Annotated[str, typer.Option(help="Table of energies: horowitz2014 or jouppi2021.")] = "horowitz2014",
     arithmetic: Annotated[
         str, typer.Option(help="Energy of products and sums: operations of that table, or gates as synthesised.")

@@ -34,7 +34,7 @@ def cost(
     metrics: Annotated[
         str | None,
         typer.Option(
-            help="Some of counts, storage, bops, tables, energy, accelerator; or all.",
+            help="Some of counts, storage, bops, tables, energy, gates, accelerator; or all.",
             metavar="M,M,...",
             autocompletion=from_registry("hwsim/cost/__init__.py", "METRICS", also=["all"]),
         ),

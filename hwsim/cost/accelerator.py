@@ -1,16 +1,17 @@
 """A network on an array of processing elements: cycles, utilization, traffic, roofline, time and energy."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.arithmetic import IntArray
 from hwsim.cost.counts import part_of
-from hwsim.cost.design import KIB, Design
+from hwsim.cost.design import DEFAULT_CLOCK_MHZ, KIB, Design
 from hwsim.cost.energy import price
-from hwsim.cost.gates import element_area_um2, element_energy_pj
+from hwsim.cost.gate_array import IDLE, GateArray
 from hwsim.cost.operations import operations
 from hwsim.cost.systolic import DATAFLOWS, Gemms, SramTraffic, ceil_div, dram_bits, gemms
 from hwsim.cost.table import NETWORK, CostTable, Entry, Number
@@ -20,13 +21,15 @@ from hwsim.workload import Layer, Workload, WorkloadError
 
 FloatArray = NDArray[np.float64]
 
+#: Part of the machine -> energy in pJ, shape (layers,) or (designs, layers), and the source of each layer's.
+Energies = dict[str, tuple[FloatArray, list[str]]]
+
 CYCLES = "closed form, equal to SCALE-Sim 3.0.0"
 CYCLES_OF_STYLE = "closed form of SCALE-Sim 3.0.0, streams scaled by the products per cycle of style"
 UTILIZATION = "MACs over peak MACs of cycles + 1 (SCALE-Sim counts from 0)"
 SRAM = "closed form of the dataflow"
 DEFAULT_DESIGN = Design()
-
-GATES = "synthesised processing elements of gates.csv (sky130); memories are of another technology"
+INDEPENDENT: Mapping[str, float] = MappingProxyType({})  #: No layer's energy is known on its own operands.
 DRAM = "buffer-sized tiles, the cheaper loop order; inputs and outputs as codes, window overlap read once"
 
 
@@ -74,6 +77,7 @@ class Execution:
     dram_cycles: IntArray
     products: IntArray  #: Products that one element finishes ...
     per_cycles: IntArray  #: ... in this many cycles.
+    places: IntArray  #: Processing elements of the array, shape (1, 1) or (designs, 1).
 
     @property
     def dram(self) -> IntArray:
@@ -96,39 +100,65 @@ def execute(g: Gemms, widths: Widths, hardware: Hardware, dataflow: str, style: 
     inputs, weights = dram_bits(*stored, hardware.input_bits, hardware.weight_bits)
     outputs = g.outputs * widths.activation + np.zeros_like(inputs)
     transfer = ceil_div(inputs + weights + outputs, hardware.dram_bits_per_cycle)
-    return Execution(cycles, traffic, inputs, weights, outputs, transfer, products, per_cycles)
+    return Execution(
+        cycles, traffic, inputs, weights, outputs, transfer, products, per_cycles, hardware.rows * hardware.columns
+    )
 
 
-def accelerator(workload: Workload, design: Design = DEFAULT_DESIGN) -> CostTable:
+def accelerator(
+    workload: Workload, design: Design = DEFAULT_DESIGN, own_energy_fj: Mapping[str, float] = INDEPENDENT
+) -> CostTable:
     """Return cycles, utilization, traffic per memory level, roofline, time and energy, per layer and for the network.
 
     Layers with products run on the array, one after the other; other layers take no time. Sums stay on chip. Energy
-    holds products, sums and every access of the buffers and of DRAM.
+    holds products, sums and every access of the buffers and of DRAM; with gates also the clock of idle elements.
+
+    own_energy_fj: of designs of gates, an element's energy per product on a layer's own operands, by the layers' keys
+    (`hwsim.synthesis.network_energies`); of other layers it is that on independent operands.
 
     Raises:
         WorkloadError: no layer has products.
-        ValueError: the technology has no row for an operation or an access.
+        ValueError: the technology has no row for an operation or an access, the gates do not allow the design's clock,
+            or own_energy_fj is not of the layers of a design of gates.
     """
+    if own_energy_fj and design.arithmetic != "gates":
+        raise ValueError(f"own_energy_fj belongs to arithmetic gates, got {design.arithmetic}")
     layers = workload.mac_layers
     if not layers:
         raise WorkloadError(f"workload {workload.name} has no layer with products to put on an array")
     g, widths = gemms(layers), Widths.of(layers)
     whole = execute(g, widths, Hardware.of([design]), design.dataflow, design.style)
-    energy = energies(layers, widths, whole, design)
-    entries = [entry for i, layer in enumerate(layers) for entry in _layer(layer, i, whole, g, design, energy)]
-    return CostTable((*entries, *_network(whole, g, design), *_area(layers, design)))
+    energy = energies(layers, widths, whole, design, own_energy_fj)
+    clock = clock_mhz(layers, design)
+    entries = [entry for i, layer in enumerate(layers) for entry in _layer(layer, i, whole, g, design, energy, clock)]
+    array = GateArray(tuple(layers)).entries(design) if design.arithmetic == "gates" else ()
+    return CostTable((*entries, *_network(whole, g, design), *array))
+
+
+def clock_mhz(layers: Sequence[Layer], design: Design) -> tuple[float, str]:
+    """Return the clock of a design in MHz, with its source.
+
+    Raises:
+        ValueError: its gates do not allow it, or the table has no element for a layer.
+    """
+    if design.arithmetic == "gates":
+        return GateArray(tuple(layers)).clock_mhz(design.clock_mhz)
+    return design.clock_mhz or DEFAULT_CLOCK_MHZ, "as the design says"
 
 
 def energies(
-    layers: Sequence[Layer], widths: Widths, run: Execution, design: Design
-) -> dict[str, tuple[FloatArray, str]]:
-    """Return energy in pJ, shape (layers,) or (designs, layers), with its source, for each part of the machine.
+    layers: Sequence[Layer],
+    widths: Widths,
+    run: Execution,
+    design: Design,
+    own_energy_fj: Mapping[str, float] = INDEPENDENT,
+) -> Energies:
+    """Return energy in pJ with each layer's source, for each part of the machine.
 
     Raises:
-        ValueError: the technology has no row for an operation or an access.
+        ValueError: as `accelerator`.
     """
     technology = Technology(design.technology)
-    arithmetic, source = _arithmetic(technology, layers, design)
     traffic = run.traffic
     accesses = (
         ("input buffer", "sram_read", design.input_kib, traffic.input_reads * widths.activation),
@@ -137,18 +167,31 @@ def energies(
         ("output buffer writes", "sram_write", design.output_kib, traffic.sum_writes * widths.sums),
         ("dram", "dram_access", None, run.dram),
     )
-    result = {"arithmetic": (arithmetic + np.zeros(run.cycles.shape), source)}
+    result = _arithmetic(technology, layers, run, design, own_energy_fj)
     for part, name, kib, bits in accesses:
         access = technology.access(name, 1, kib * KIB if kib else None)
-        result[part] = (np.asarray(bits * access.energy_pj, dtype=np.float64), access.source)
+        result[part] = np.asarray(bits * access.energy_pj, dtype=np.float64), [access.source] * len(layers)
     return result
 
 
-def _arithmetic(technology: Technology, layers: Sequence[Layer], design: Design) -> tuple[FloatArray, str]:
-    """Return the energy of each layer's products and sums in pJ, shape (layers,), and its source."""
+def _arithmetic(
+    technology: Technology,
+    layers: Sequence[Layer],
+    run: Execution,
+    design: Design,
+    own_energy_fj: Mapping[str, float],
+) -> Energies:
+    """Return the energy of products and sums, and of gates that of idle elements."""
+    everywhere = np.zeros(run.cycles.shape)
     if design.arithmetic == "gates":
-        return np.array(element_energy_pj(layers)), GATES
-    return np.array([_operations(technology, layer) for layer in layers]), f"{technology.name}, operation by operation"
+        array = GateArray(tuple(layers), own_energy_fj)
+        idle = array.idle_pj(run.places * np.maximum(run.cycles + 1, run.dram_cycles))  # cycles count from 0
+        return {
+            "arithmetic": (array.products_pj + everywhere, array.sources),
+            "idle elements": (idle, [IDLE] * len(layers)),
+        }
+    priced = np.array([_operations(technology, layer) for layer in layers])
+    return {"arithmetic": (priced + everywhere, [f"{technology.name}, operation by operation"] * len(layers))}
 
 
 def _operations(technology: Technology, layer: Layer) -> float:
@@ -157,7 +200,7 @@ def _operations(technology: Technology, layer: Layer) -> float:
 
 
 def _layer(
-    layer: Layer, i: int, run: Execution, g: Gemms, design: Design, energy: dict[str, tuple[FloatArray, str]]
+    layer: Layer, i: int, run: Execution, g: Gemms, design: Design, energy: Energies, clock: tuple[float, str]
 ) -> Iterator[Entry]:
     part = part_of(layer, "array")
     convention = design.name
@@ -177,9 +220,10 @@ def _layer(
     yield entry(part, "intensity", intensity, "MAC/bit", "MACs over DRAM bits")
     attainable = min(peak, intensity * design.dram_bits_per_cycle)
     yield entry(part, "roofline", attainable, "MAC/cycle", "the lower of peak and intensity x bandwidth")
-    yield entry(part, "time", int(run.total_cycles[0, i]) / (design.clock_mhz * 1e6), "s", "total cycles over clock")
-    for name, (values, source) in energy.items():
-        yield entry(name, "energy", float(values[0, i]), ENERGY_UNIT, source)
+    seconds, source = int(run.total_cycles[0, i]) / (clock[0] * 1e6), f"total cycles over clock, {clock[1]}"
+    yield entry(part, "time", seconds, "s", source)
+    for name, (values, sources) in energy.items():
+        yield entry(name, "energy", float(values[0, i]), ENERGY_UNIT, sources[i])
 
 
 def _source_of_cycles(design: Design) -> str:
@@ -191,14 +235,6 @@ def _sram(traffic: SramTraffic, i: int) -> Iterator[tuple[str, int]]:
     yield "weight buffer reads", int(traffic.weight_reads[0, i])
     yield "output buffer reads", int(traffic.sum_reads[0, i])
     yield "output buffer writes", int(traffic.sum_writes[0, i])
-
-
-def _area(layers: Sequence[Layer], design: Design) -> Iterator[Entry]:
-    """Yield the array's area, if its elements are synthesised: each is the largest that a layer needs."""
-    if design.arithmetic == "gates":
-        area, source = element_area_um2(layers)
-        elements = design.rows * design.columns
-        yield Entry(NETWORK, "array", "area", elements * area, "um2", design.name, f"{elements} elements: {source}")
 
 
 def _network(run: Execution, g: Gemms, design: Design) -> Iterator[Entry]:

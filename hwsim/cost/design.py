@@ -14,6 +14,9 @@ ARITHMETICS = {
     "operations": "a table of energies, operation by operation",
     "gates": "switching of the synthesised processing element that the products need",
 }
+DEFAULT_CLOCK_MHZ = 500.0
+#: Dataflows of the arrays of `hwsim.rtl.systolic`.
+DATAFLOWS_OF_RTL = ("os", "ws")
 LARGEST = 1 << 20  #: No size of a design exceeds it, so that all counts fit 64 bits.
 
 
@@ -23,11 +26,14 @@ class Design:
 
     dataflow: what stays in the array: `os` outputs, `ws` weights, `is` inputs. style: how products depend on widths
     (`hwsim.cost.throughput`). arithmetic: where the energy of products and sums comes from: `operations`, the table of
-    the technology, or `gates`, synthesised processing elements (`hwsim.cost.gates`), which have an area, too; memories
-    are the technology's in both. Buffers are in KiB, the bandwidth of the DRAM in bits per cycle, the clock in MHz.
+    the technology, or `gates`, synthesised processing elements (`hwsim.cost.gate_array`), which have an area, too, make
+    one product per cycle (`native`), and stand in the dataflows `os` and `ws`; memories are the technology's in both.
+    Buffers are in KiB, the bandwidth of the DRAM in bits per cycle. clock_mhz: None is 500 MHz, of gates what the
+    slowest element allows.
 
     Raises:
-        ValueError: a size that is not in 1..2^20, or an unknown dataflow, style, arithmetic or technology.
+        ValueError: a size that is not in 1..2^20, an unknown dataflow, style, arithmetic or technology, or a style or a
+            dataflow that gates do not have.
     """
 
     rows: int = 32
@@ -38,7 +44,7 @@ class Design:
     weight_kib: int = 64
     output_kib: int = 64
     dram_bits_per_cycle: int = 128
-    clock_mhz: float = 500.0
+    clock_mhz: float | None = None
     technology: str = "horowitz2014"
     arithmetic: str = "operations"
 
@@ -49,15 +55,29 @@ class Design:
                 raise ValueError(f"{field} of an array must be an integer of at least 1, got {size!r}")
             if size > LARGEST:
                 raise ValueError(f"{field} of an array must be at most {LARGEST}, got {size}")
-        if not 0 < self.clock_mhz < math.inf:
+        if self.clock_mhz is not None and not 0 < self.clock_mhz < math.inf:
             raise ValueError(f"clock_mhz must be above 0 and finite, got {self.clock_mhz}")
-        if self.dataflow not in DATAFLOWS:
-            raise unknown_name("dataflow", self.dataflow, DATAFLOWS)
-        if self.style not in STYLES:
-            raise unknown_name("style of processing element", self.style, STYLES)
-        if self.arithmetic not in ARITHMETICS:
-            raise unknown_name("arithmetic", self.arithmetic, ARITHMETICS)
+        for what, name, known in (
+            ("dataflow", self.dataflow, DATAFLOWS),
+            ("style of processing element", self.style, STYLES),
+            ("arithmetic", self.arithmetic, ARITHMETICS),
+        ):
+            if name not in known:
+                raise unknown_name(what, name, known)
+        if self.arithmetic == "gates":
+            self._check_gates()
         _ = Technology(self.technology)
+
+    def _check_gates(self) -> None:
+        if self.style != "native":
+            raise ValueError(
+                f"arithmetic gates has elements that make one product per cycle, style native, got {self.style}"
+            )
+        if self.dataflow not in DATAFLOWS_OF_RTL:
+            raise ValueError(
+                f"arithmetic gates has arrays of dataflow {' and '.join(DATAFLOWS_OF_RTL)} (hwsim.rtl.systolic), got "
+                f"{self.dataflow}"
+            )
 
     @property
     def name(self) -> str:

@@ -5,7 +5,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
@@ -55,10 +55,15 @@ class GateRow:
         return self.measures["area"] / load_cells()[GATE_EQUIVALENT].area_um2
 
     @property
-    def source(self) -> str:
-        """Where the numbers come from, as cost entries say it."""
+    def origin(self) -> str:
+        """The circuit, its accumulator and the tool, as cost entries say it."""
         sums = f" with a {self.accumulator_bits}-bit accumulator" if self.accumulator_bits else ""
-        return f"{self.circuit.name}{sums}, {self.tool}; {OPERANDS}"
+        return f"{self.circuit.name}{sums}, {self.tool}"
+
+    @property
+    def source(self) -> str:
+        """Where the energy comes from, as cost entries say it."""
+        return f"{self.origin}; {OPERANDS}"
 
 
 @cache
@@ -81,6 +86,7 @@ def parse_gates(text: str, where: str) -> tuple[GateRow, ...]:
     return tuple(_row(row, f"{where}, row {place}") for place, row in enumerate(reader, start=1))
 
 
+@lru_cache(maxsize=256)
 def find_gates(multiplier: Multiplier, unit: str) -> GateRow:
     """Return the row of a multiplier, alone (`multiplier`) or in a processing element (`pe`).
 
@@ -92,7 +98,7 @@ def find_gates(multiplier: Multiplier, unit: str) -> GateRow:
         formats = f"{multiplier.weight} weights with {multiplier.activation} activations"
         raise MissingConstantError(
             f"{TABLE} has no {unit} of the {multiplier.name} multiplier of {formats}; it holds unsigned activations as "
-            "wide as the weights, `hwsim rtl synth` maps others"
+            "wide as the weights"
         )
     return row
 
@@ -100,38 +106,31 @@ def find_gates(multiplier: Multiplier, unit: str) -> GateRow:
 def gates(workload: Workload) -> CostTable:
     """Return what the network's processing elements are made of, and what their switching costs.
 
-    Per distinct multiplier: area, NAND2 equivalents, transistors and delay of one element with its accumulator. Per
-    layer: products times an element's energy per cycle. Layers whose multiplier the table lacks are listed as
-    `unpriced_macs`: they are not free.
+    Per distinct multiplier: area, NAND2 equivalents, transistors and delay of one element with its accumulator, under a
+    convention that names it, so that elements are never added up. Per layer: products times an element's energy per
+    cycle. Layers whose multiplier the table lacks are listed as `unpriced_macs`: they are not free.
     """
-    elements = dict.fromkeys(layer.multiplier for layer in workload.mac_layers)
-    rows = (row for multiplier in elements for row in _element(multiplier))
+    users: dict[Multiplier | None, list[Layer]] = {}
+    for layer in workload.mac_layers:
+        users.setdefault(layer.multiplier, []).append(layer)
+    rows = (row for layers in users.values() for row in _element(layers))
     return CostTable((*rows, *(_switching(layer) for layer in workload.mac_layers)))
 
 
-def element_energy_pj(layers: Iterable[Layer]) -> list[float]:
-    """Return each layer's products times the switching energy of its processing element.
+def element_of(layer: Layer) -> GateRow:
+    """Return the processing element that a layer's products need.
 
     Raises:
-        MissingConstantError: the table lacks a layer's multiplier, or the layer has none.
+        MissingConstantError: the table lacks the layer's multiplier, or the layer has none.
     """
-    return [layer.macs * _priced(layer).measures["energy"] / 1000 for layer in layers]
-
-
-def element_area_um2(layers: Iterable[Layer]) -> tuple[float, str]:
-    """Return the area of the largest processing element that these layers need, with its source.
-
-    Raises:
-        MissingConstantError: as `element_energy_pj`.
-    """
-    largest = max((_priced(layer) for layer in layers), key=lambda row: row.measures["area"])
-    return largest.measures["area"], largest.source
-
-
-def _priced(layer: Layer) -> GateRow:
     if layer.multiplier is None:
         raise MissingConstantError(f"layer {layer.key} computes in floating point: {TABLE} has no such element")
     return find_gates(layer.multiplier, "pe")
+
+
+def longest_sum(layers: Iterable[Layer]) -> str:
+    """Return how many bits the sums of these layers have, in words: an element's accumulator may have more."""
+    return f"the sums of its layers have at most {max(layer.sum_bits for layer in layers)} bits"
 
 
 @lru_cache(maxsize=4)
@@ -140,23 +139,23 @@ def _by_multiplier(unit: str) -> Mapping[str, GateRow]:
     return {row.multiplier: row for row in rows if row.circuit.unit == unit}
 
 
-def _element(multiplier: Multiplier | None) -> Iterator[Entry]:
-    if multiplier is None:
-        return
+def _element(layers: Sequence[Layer]) -> Iterator[Entry]:
+    """Yield what the one element of these layers is made of, nothing if the table lacks it."""
     try:
-        row = find_gates(multiplier, "pe")
+        row = element_of(layers[0])
     except MissingConstantError:
         return
     numbers = {name: (row.measures[name], MEASURES[name]) for name in ("area", "transistors", "delay")}
     numbers["gate_equivalents"] = (row.gate_equivalents, "NAND2")
+    convention, source = f"{CONVENTION} of {row.circuit.name}", f"{row.origin}; {longest_sum(layers)}"
     for quantity, (value, unit) in numbers.items():
-        yield Entry(NETWORK, row.circuit.name, f"element_{quantity}", value, unit, CONVENTION, row.source)
+        yield Entry(NETWORK, row.circuit.name, f"element_{quantity}", value, unit, convention, source)
 
 
 def _switching(layer: Layer) -> Entry:
     part = part_of(layer, "element")
     try:
-        row = _priced(layer)
+        row = element_of(layer)
     except MissingConstantError as error:
         return Entry(layer.name, part, "unpriced_macs", layer.macs, "MAC", CONVENTION, str(error))
     energy = layer.macs * row.measures["energy"] / 1000

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from hwsim.cost.accelerator import Execution, Hardware, Widths, energies, execute
+from hwsim.cost.accelerator import Execution, Hardware, Widths, clock_mhz, energies, execute
 from hwsim.cost.design import Design
 from hwsim.cost.systolic import Gemms, gemms
 from hwsim.workload import Layer, Workload, WorkloadError
@@ -38,7 +38,7 @@ def sweep(
 
     Raises:
         WorkloadError: no layer has products.
-        ValueError: a technology has no row for an operation or an access.
+        ValueError: a technology has no row for an operation or an access, or a clock that the gates do not allow.
     """
     if not workload.mac_layers:
         raise WorkloadError(f"workload {workload.name} has no layer with products to put on an array")
@@ -64,7 +64,8 @@ def _totals(g: Gemms, layers: Sequence[Layer], designs: Sequence[Design]) -> lis
         energy = [values for values, _ in energies(layers, widths, run, chosen[0]).values()]
         for row, i in enumerate(members):
             energy_pj = math.fsum(value for values in energy for value in values[row])
-            totals[i] = fixed | _row(run, row, designs[i]) | {"energy_pj": energy_pj}
+            clock, _ = clock_mhz(layers, designs[i])
+            totals[i] = fixed | _row(run, row, clock) | {"energy_pj": energy_pj}
     return totals
 
 
@@ -77,11 +78,11 @@ def _alike(designs: Sequence[Design]) -> Iterable[list[int]]:
     return groups.values()
 
 
-def _row(run: Execution, row: int, design: Design) -> Totals:
+def _row(run: Execution, row: int, clock: float) -> Totals:
     total_cycles = int(run.total_cycles[row].sum())
     return {
         "cycles": int(run.cycles[row].sum()),
         "total_cycles": total_cycles,
         "dram_bits": int(run.dram[row].sum()),
-        "time_s": total_cycles / (design.clock_mhz * 1e6),
+        "time_s": total_cycles / (clock * 1e6),
     }

@@ -9,7 +9,7 @@ Number = int | float
 NETWORK = "network"  #: The layer of a row that belongs to no single layer.
 
 #: Units of ratios and extremes: such rows have no sum over layers. `total` keeps those of the whole network.
-RATIO_UNITS = ("1", "%", "LSB", "level", "bit/entry", "MAC/bit", "MAC/cycle")
+RATIO_UNITS = ("1", "%", "LSB", "level", "bit/entry", "MAC/bit", "MAC/cycle", "MHz")
 
 
 class Entry(NamedTuple):

@@ -28,7 +28,11 @@ AXES: Mapping[str, CostAxis] = {
     "storage": CostAxis("weight storage", "storage", "bit", "weight codes, without scales and biases"),
     "energy": CostAxis("energy per image", "energy", "pJ", f"arithmetic, buffers and DRAM; {ON_ARRAY}"),
     "area": CostAxis(
-        "area of the processing element", "area", "µm²", "multiplier and accumulator of most products, gates of sky130"
+        "area of the processing element",
+        "area",
+        "µm²",
+        "multiplier of most products, with an accumulator for 4608 of them whatever the design's own sums need; "
+        "gates of sky130, without the registers of an array",
     ),
     "cycles": CostAxis("cycles per image", "cycles", "", f"longer of computation and transfers; {ON_ARRAY}"),
 }
