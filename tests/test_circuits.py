@@ -10,12 +10,13 @@ from random_networks import random_images, random_network
 
 from hwsim.accumulator import Accumulator, exact_bits
 from hwsim.engines import simulate
-from hwsim.formats import PowerOfSqrtTwo, PowerOfTwo, Uniform
+from hwsim.formats import Format, PowerOfSqrtTwo, PowerOfTwo, Uniform
 from hwsim.multipliers import LookupTableMultiplier, ShiftMultiplier, multiplier_for
 from hwsim.synthesis import measure
 from hwsim.synthesis.cells import FLIP_FLOP, SUPPLY_V, load_cells
 from hwsim.synthesis.check import WrongNetlistError, check_netlist
 from hwsim.synthesis.circuits import KINDS, LAYOUTS, Circuit, all_circuits, multiplier_id
+from hwsim.synthesis.codes import are_codes_of
 from hwsim.synthesis.flows import standard_cell_netlist
 from hwsim.synthesis.hardware import TOP, CustomCircuit, circuit_rtlil
 from hwsim.synthesis.layer_operands import Streams, layer_operands
@@ -76,12 +77,47 @@ def test_circuits_multiply_as_the_simulator_does() -> None:
         (("uniform", 4, 1), r"act_bits must be an integer in 2\.\.8 for a circuit, got 1"),
         (("post", 4, 4), "post has a layout and fraction_bits, other kinds have none; got post with layout=None"),
         (("pot", 4, 4, "pe", 2, "shared"), "other kinds have none; got pot with layout=shared and fraction_bits=2"),
+        (
+            ("uniform", 4, 4, "pe", None, None, 3),
+            "pot and post have exponents, other kinds have none; got uniform with",
+        ),
+        (("pot", 4, 4, "pe", None, None, 8), r"exponents must be an integer in 1\.\.7 for 4-bit pot, got 8"),
+        (("pot", 4, 4, "pe", None, None, 0), r"exponents must be an integer in 1\.\.7 for 4-bit pot, got 0"),
         (("post", 4, 4, "pe", 2, "shard"), "unknown table layout 'shard'; did you mean 'shared'"),
     ],
 )
 def test_circuits_that_there_are_not_are_refused(arguments: tuple[str, int, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Circuit(*arguments)
+
+
+@pytest.mark.parametrize(("bits", "meant"), [(8, 15), (4, 7)])
+def test_the_exponents_that_are_meant_anyway_are_the_same_circuit(bits: int, meant: int) -> None:
+    assert Circuit("pot", bits, bits, exponents=meant) == Circuit("pot", bits, bits)
+    fewer = Circuit("pot", bits, bits, exponents=meant - 1)
+    assert fewer != Circuit("pot", bits, bits)
+    assert fewer.name == f"pot{bits}a{bits} multiplier, {meant - 1} exponents"
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "is_same"),
+    [
+        (Uniform(4), Uniform(4), True),
+        (Uniform(4, narrow=True), Uniform(4), True),
+        (Uniform(4), Uniform(4, narrow=True), False),  # -8 is no level of it
+        (Uniform(3, signed=False), Uniform(4, signed=False), True),
+        (Uniform(3), Uniform(4), False),
+        (Uniform(4, signed=False), Uniform(3, signed=False), False),
+        (Uniform(4), PowerOfTwo(4), False),
+        (PowerOfTwo(4), PowerOfTwo(4, 7), True),
+        (PowerOfTwo(4, 3), PowerOfTwo(4), True),  # smaller by a scale
+        (PowerOfTwo(4), PowerOfTwo(4, 3), False),
+        (PowerOfTwo(4), PowerOfSqrtTwo(4), False),
+        (PowerOfSqrtTwo(4, 4), PowerOfSqrtTwo(4), True),
+    ],
+)
+def test_codes_are_compared_by_their_levels(ours: Format, theirs: Format, is_same: bool) -> None:
+    assert are_codes_of(ours, theirs) is is_same
 
 
 def test_too_many_exponents_are_refused_with_how_many_fit() -> None:

@@ -71,7 +71,8 @@ endmodule
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["uniform", "pot", "post", "apot", "codebook", "drum"])
 def test_another_simulator_computes_the_products_from_the_verilog(kind: str, tmp_path: Path) -> None:
-    options = ["--bits", 4, "--act-bits", 3, "--fraction-bits", 1, "--name", "post", "--out", tmp_path / "post.v"]
+    options = ["--bits", 4, "--act-bits", 3, "--name", "post", "--out", tmp_path / "post.v"]
+    options += ["--fraction-bits", 1] if kind == "post" else []
     header = run("rtl", "emit", kind, *options)
     assert header.exit_code == 0, header.stderr
     multiplier = multiplier_of(kind, (4, 3), None, (1, "shared"), False)
@@ -125,8 +126,47 @@ def test_verify_proves_every_style() -> None:
 
 def test_verify_takes_a_table_of_the_user(tmp_path: Path) -> None:
     np.save(tmp_path / "mine.npy", np.random.default_rng(0).integers(-99, 99, (8, 4)))
-    (row,) = rows("rtl", "verify", tmp_path / "mine.npy", "--bits", 4)
+    (row,) = rows("rtl", "verify", tmp_path / "mine.npy")
     assert (row["multiplier"], row["weight_bits"], row["act_bits"], row["different"]) == ("custom", 3, 2, 0)
+
+
+@pytest.mark.parametrize("option", ["--bits", "--act-bits"])
+@pytest.mark.parametrize("command", ["emit", "verify"])
+def test_a_table_in_a_file_decides_its_widths(command: str, option: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "mine.npy", np.ones((8, 4), dtype=np.int64))
+    message = error("rtl", command, tmp_path / "mine.npy", option, 4)
+    assert message == f"the file {tmp_path / 'mine.npy'} decides {option}: leave it out"
+
+
+@pytest.mark.parametrize("command", ["emit", "verify"])
+@pytest.mark.parametrize(
+    ("kind", "option", "value", "kinds"),
+    [
+        ("uniform", "--exponents", 3, "pot and post"),
+        ("pot", "--fraction-bits", 2, "post"),
+        ("drum", "--layout", "full", "post"),
+    ],
+)
+def test_options_of_other_kinds_are_refused(command: str, kind: str, option: str, value: object, kinds: str) -> None:
+    assert error("rtl", command, kind, option, value) == f"{option} is for {kinds}, got {kind}: leave it out"
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--rows", 0),
+        ("--columns", 4),
+        ("--dataflow", "ws"),
+        ("--simulator", "foo"),
+        ("--images", "/nonexistent"),
+        ("--count", 2),
+        ("--positions", 3),
+        ("--data-dir", "/nonexistent"),
+    ],
+)
+def test_options_of_layers_are_refused_without_one(option: str, value: object) -> None:
+    message = f"{option} is for a network's layer: name its file and --layer, or leave it out"
+    assert error("rtl", "verify", "uniform", option, value) == message
 
 
 def test_verify_shows_the_first_difference_and_fails(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,6 +85,9 @@ def test_a_difference_is_told_and_exits_with_1(network_file: Path, monkeypatch: 
         (["--layer", "conv", "--dataflow", "is"], "layer 'conv', multiplier array: unknown dataflow"),
         (["--layer", "conv", "--positions", 37], "positions of layer 'conv' must be an integer in 1..36, got 37"),
         (["--layer", "conv", "--simulator", "vcs"], "unknown simulator 'vcs'"),
+        (["--layer", "conv", "--bits", 3], "the network's layer decides --bits: leave it out"),
+        (["--layer", "conv", "--fraction-bits", 0], "the network's layer decides --fraction-bits: leave it out"),
+        (["--layer", "conv", "--signed-activations"], "the network's layer decides --signed-activations: leave it"),
     ],
 )
 def test_what_is_refused(network_file: Path, options: list[object], message: str) -> None:
@@ -142,8 +145,11 @@ def test_what_cannot_be_written_of_a_network_is_refused(
     assert message in error("rtl", "emit", network_file, *options)
 
 
-def test_a_layer_without_a_network_is_refused() -> None:
-    assert "--layer is for a network's .safetensors file, got 'post'" in error("rtl", "emit", "post", "--layer", "conv")
+@pytest.mark.parametrize("command", ["emit", "verify"])
+def test_a_layer_without_a_network_is_refused(command: str) -> None:
+    assert "--layer is for a network's .safetensors file, got 'post'" in error(
+        "rtl", command, "post", "--layer", "conv"
+    )
 
 
 def test_the_beta_of_a_layer_is_verified(adaptive_file: Path) -> None:

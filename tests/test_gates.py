@@ -4,9 +4,12 @@ import random
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command import error, rows, run
 
+from hwsim.accumulator import Accumulator
+from hwsim.arithmetic import Requantizer
 from hwsim.cost import evaluate, gates
 from hwsim.cost.gate_comparison import RATIOS, compare_gates
 from hwsim.cost.gates import IDENTITY, MEASURES, GateRow, find_gates, load_gates, parse_gates
@@ -14,6 +17,9 @@ from hwsim.cost.technology import MissingConstantError
 from hwsim.cost.views import totals
 from hwsim.formats import Uniform
 from hwsim.multipliers import multiplier_for
+from hwsim.network import Network
+from hwsim.network_file import save_network
+from hwsim.nodes import Input, Linear, Quantize, Rescale
 from hwsim.synthesis import YosysError, find_yosys
 from hwsim.synthesis.circuits import Circuit, all_circuits, multiplier_id
 from hwsim.synthesis.table import cells, differences, measured_row, rebuild, table_text
@@ -170,6 +176,30 @@ def test_the_comparison_as_a_command() -> None:
     assert "unknown unit 'p'" in error("rtl", "compare", "--unit", "p")
     assert "post has a layout" in error("rtl", "synth", "pot", "--fraction-bits", 2)
     assert "--network and --layer belong together" in error("rtl", "synth", "pot", "--layer", "conv1")
+
+
+def test_options_that_say_the_shipped_circuit_are_answered_from_the_table() -> None:
+    assert run("rtl", "synth", "pot", "--bits", 8, "--exponents", 15).stderr.startswith("shipped row, Yosys ")
+    assert "act_bits must be an integer in 2..8 for a circuit, got 0" in error("rtl", "synth", "pot", "--act-bits", 0)
+
+
+@pytest.mark.rtl
+def test_a_layer_of_other_codes_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("amaranth", reason="hardware needs the extra `rtl`")
+    activation = Uniform(4, signed=False)
+    weight = np.zeros((2, 3), dtype=np.int64)
+    uniform = multiplier_for(Uniform(4), activation)
+    layer = Linear("layer", ("codes",), weight=weight, multiplier=uniform, accumulator=Accumulator(16))
+    one = Requantizer(np.array(1), np.array(0))
+    codes = Quantize("codes", ("x",), format=activation, requantizer=one)
+    rescale = Rescale("rescale", ("layer",), requantizer=one, bias=np.zeros(2, dtype=np.int64))
+    file = tmp_path / "network.safetensors"
+    save_network(Network((Input("x", (), (3,)), codes, layer, rescale)), file)
+    message = error("rtl", "synth", "pot", "--bits", 4, "--network", file, "--layer", "layer")
+    assert message.startswith("layer 'layer' has weights Uniform(bits=4, signed=True, narrow=False), whose codes mean")
+    assert "the circuit pot4a4 multiplier, which takes PowerOfTwo(bits=4" in message
+    named = error("rtl", "synth", "pot", "--bits", 4, "--network", file, "--layer", "lyer")
+    assert "unknown layer 'lyer'; did you mean 'layer'?" in named
 
 
 def test_a_missing_tool_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

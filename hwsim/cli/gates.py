@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from hwsim.synthesis.circuits import Circuit
 
 KindArgument = Annotated[
-    str, typer.Argument(help="uniform, booth, pot, post, apot, codebook or mitchell (a table as an example).")
+    str,
+    typer.Argument(
+        help="uniform, booth, inferred (multiplication as one operator), pot, post, apot, codebook or mitchell (a "
+        "table as an example)."
+    ),
 ]
 UnitOption = Annotated[str, typer.Option(help="multiplier, or pe: with an accumulator for 4608 products.")]
 
@@ -51,7 +55,7 @@ def synth(
 
     if kind == "post":
         fraction_bits, layout = 6 if fraction_bits is None else fraction_bits, layout or "shared"
-    circuit = Circuit(kind, bits, act_bits or bits, unit, fraction_bits, layout, exponents)
+    circuit = Circuit(kind, bits, bits if act_bits is None else act_bits, unit, fraction_bits, layout, exponents)
     shipped = _shipped(circuit)
     row = shipped if shipped and not fresh else _measured(circuit)
     rows: list[Row] = [
@@ -171,12 +175,15 @@ def _remark(row: "GateRow", shipped: "GateRow | None") -> str:
 def _switching(circuit: "Circuit", network: Path | None, layer: str | None) -> "list[Row]":
     from hwsim.cli.images import load_images
     from hwsim.network_file import load_network
+    from hwsim.rtl.from_network import layer_named
+    from hwsim.synthesis.codes import check_codes
     from hwsim.synthesis.layer_operands import IMAGES, layer_operands
     from hwsim.synthesis.measure import CYCLES, STREAMS, mapped_energy
 
     if network is None or layer is None:
         raise ValueError("--network and --layer belong together: switching is counted on one layer's operands")
     loaded = load_network(network)
+    check_codes(circuit, layer, layer_named(loaded, layer).multiplier)
     images = load_images(loaded, None, None, None, None).pixels[:IMAGES]
     found = mapped_energy(circuit, layer_operands(loaded, layer, images, CYCLES, STREAMS))
     return [{"quantity": f"{name} on {layer}", "value": value, "unit": "fJ"} for name, value in found.items()]

@@ -9,7 +9,18 @@ import typer
 from hwsim.cli.completion import matching
 from hwsim.cli.options import BitsOption, DryRunOption, FormatOption, Output, parse_bits
 from hwsim.cli.progress import progress
-from hwsim.cli.rtl_choices import KINDS, is_given, is_network, layer_choices_of, multiplier_of
+from hwsim.cli.rtl_choices import (
+    KINDS,
+    OF_WEIGHTS,
+    check_kind_options,
+    check_layer_options,
+    check_no_layer_options,
+    has_own_widths,
+    is_given,
+    is_network,
+    layer_choices_of,
+    multiplier_of,
+)
 from hwsim.cli.rtl_layer import LayerOptions, check_layer
 from hwsim.cli.verbosity import OPTIONS
 from hwsim.errors import CheckFailedError
@@ -86,6 +97,7 @@ def emit(
     if layer is not None or is_network(kind):
         choices = layer_choices_of(ctx, kind, layer)
     else:
+        check_kind_options(ctx, kind)
         multiplier = multiplier_of(kind, (bits, act_bits), exponents, (fraction_bits, layout), signed_activations)
         width = exact_bits(multiplier, LONGEST_SUM) if accumulator_bits is None else accumulator_bits
         accumulator = Accumulator(width, overflow)
@@ -102,6 +114,7 @@ def emit(
 
 
 def verify(
+    ctx: typer.Context,
     kind: Annotated[
         str,
         typer.Argument(help="Weights, as of `hwsim rtl emit`; or a network's file, with --layer.", metavar="KIND|FILE"),
@@ -142,6 +155,7 @@ def verify(
     Example: hwsim rtl verify post --bits 2,3,4 --fraction-bits 2
     """
     if layer is not None:
+        check_layer_options(ctx, kind, OF_WEIGHTS)
         options = LayerOptions(rows, columns, dataflow, simulator, style, images, count, positions, data_dir, dry_run)
         check_layer(Path(kind), layer, options, output.value)
         return
@@ -150,7 +164,9 @@ def verify(
     from hwsim.output import write
     from hwsim.rtl.multipliers import CIRCUITS
 
-    widths = [(width, act_bits) for width in parse_bits(bits, 1, 8)]
+    check_kind_options(ctx, kind)
+    check_no_layer_options(ctx)
+    widths = [(width, act_bits) for width in parse_bits(bits, 1, 8)][: 1 if has_own_widths(kind) else None]
     made = [multiplier_of(kind, pair, exponents, (fraction_bits, layout), signed_activations) for pair in widths]
     circuits = [(m, chosen) for m in made for chosen in ([style] if style else CIRCUITS[m.name])]
     if dry_run:

@@ -20,6 +20,7 @@ WIDTHS = range(2, 9)
 LARGEST_LITERAL = 5  #: Widest operands of tables that are stored product by product: 2^10 words.
 #: Style of the multiplier's circuit where it is not the first of its kind: by kind, or by layout of POST's table.
 STYLES = {"booth": "booth", "inferred": "inferred", "literal": "rom"}
+WITH_EXPONENTS = ("pot", "post")
 UNITS_OF_HARDWARE = ("multiplier", "pe")
 
 Maker = Callable[["Circuit"], Multiplier]
@@ -30,7 +31,8 @@ class Circuit:
     """One circuit of the table: a multiplier of unsigned activations, alone or in a processing element.
 
     kind: a name of `KINDS`. fraction_bits and layout belong to `post`, which has both: `literal` stores every product,
-    signs included, as one table. unit: `multiplier`, or `pe`, whose accumulator always holds a sum of 4608 products.
+    signs included, as one table. exponents: of `pot` and `post`, None for all of the code, but at most 15. unit:
+    `multiplier`, or `pe`, whose accumulator always holds a sum of 4608 products.
 
     Raises:
         ValueError: an unknown kind, unit or layout, options of another kind, or a width outside 2..8.
@@ -56,6 +58,17 @@ class Circuit:
             raise unknown_name("table layout", self.layout, LAYOUTS)
         for what, width in (("bits", self.bits), ("act_bits", self.act_bits)):
             check_integer(what, width, 2, 8, " for a circuit")
+        if self.exponents is not None:
+            self._check_exponents(self.exponents)
+
+    def _check_exponents(self, exponents: int) -> None:
+        """Refuse exponents of other kinds; leave out those that are meant anyway, so that equal circuits are equal."""
+        if self.kind not in WITH_EXPONENTS:
+            raise ValueError(f"pot and post have exponents, other kinds have none; got {self.kind} with {exponents=}")
+        capacity = _capacity(self)
+        check_integer("exponents", exponents, 1, capacity, f" for {self.bits}-bit {self.kind}")
+        if exponents == min(capacity, LARGEST_EXPONENTS):
+            object.__setattr__(self, "exponents", None)
 
     @cached_property
     def multiplier(self) -> Multiplier:
@@ -85,7 +98,8 @@ class Circuit:
     @property
     def name(self) -> str:
         """The circuit in a few words, such as `post4a4 pe, k=2, shared`."""
-        options = [f"k={self.fraction_bits}" if self.fraction_bits is not None else "", self.layout or ""]
+        options = [f"{self.exponents} exponents" if self.exponents is not None else ""]
+        options += [f"k={self.fraction_bits}" if self.fraction_bits is not None else "", self.layout or ""]
         return ", ".join(filter(None, (f"{self.kind}{self.bits}a{self.act_bits} {self.unit}", *options)))
 
 
@@ -145,10 +159,14 @@ def _activation(circuit: Circuit) -> Uniform:
 
 
 def _exponents(circuit: Circuit) -> int | None:
-    capacity = 2 ** (circuit.bits - 1) - 1
     if circuit.exponents is not None:
         return circuit.exponents
-    return LARGEST_EXPONENTS if capacity > LARGEST_EXPONENTS else None
+    return LARGEST_EXPONENTS if _capacity(circuit) > LARGEST_EXPONENTS else None
+
+
+def _capacity(circuit: Circuit) -> int:
+    """Return how many magnitudes the code of POT or POST can name."""
+    return (1 << (circuit.bits - 1)) - 1
 
 
 #: Kind -> its multiplier. `booth` is the array multiplier with radix-4 recoding, `inferred` the operator of
