@@ -1,6 +1,7 @@
 """`hwsim accelerator`: a network on an array of processing elements."""
 
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +21,7 @@ from hwsim.cli.designs import (
     title_of,
 )
 from hwsim.cli.options import DryRunOption, FormatOption, Output, parse_names
+from hwsim.cli.real_operands import own_energies
 
 if TYPE_CHECKING:
     from hwsim.output import Row
@@ -56,6 +58,13 @@ def accelerator(
     arithmetic: Annotated[
         str, typer.Option(help="Energy of products and sums: operations of that table, or gates as synthesised.")
     ] = "operations",
+    real_operands: Annotated[
+        bool,
+        typer.Option("--real-operands", help="Of gates: switching on a trained network's own codes (needs Yosys)."),
+    ] = False,
+    images: Annotated[
+        Path | None, typer.Option(help="Images for --real-operands, .npy (default: the test images of its data).")
+    ] = None,
     layers: LayersOption = False,
     compare: CompareOption = False,
     dry_run: DryRunOption = False,
@@ -72,6 +81,8 @@ def accelerator(
     from hwsim.cost.design import parse_array
     from hwsim.output import write
 
+    if images is not None and not real_operands:
+        raise ValueError("--images belongs to --real-operands")
     if bits is None and not network.endswith(".safetensors"):
         bits = "8"
     workloads = designs(network, weights, bits, act_bits, exponents, first_last)
@@ -98,7 +109,8 @@ def accelerator(
         rows: list[Row] = [{"design": title, "layers": layers_of[name]} for title, (name, _) in pairs.items()]
         write(rows, output.value, title=f"Would count {len(pairs)} designs of {title_of(workloads)}")
         return
-    tables = {title: run(workloads[name], design) for title, (name, design) in pairs.items()}
+    own = own_energies(network, arithmetic, images) if real_operands else {}
+    tables = {title: run(workloads[name], design, own) for title, (name, design) in pairs.items()}
     if compare:  # the column names the design, so the rows need not
         tables = {name: CostTable(tuple(e._replace(convention="array") for e in t)) for name, t in tables.items()}
     print_costs(tables, f"{title_of(workloads)} on an array", layers, compare, output)

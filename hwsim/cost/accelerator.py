@@ -114,7 +114,7 @@ def accelerator(
     holds products, sums and every access of the buffers and of DRAM; with gates also the clock of idle elements.
 
     own_energy_fj: of designs of gates, an element's energy per product on a layer's own operands, by the layers' keys
-    (`hwsim.synthesis.network_energies`); of other layers it is that on independent operands.
+    (`hwsim.synthesis.network_energies.network_energies`); of other layers it is that on independent operands.
 
     Raises:
         WorkloadError: no layer has products.

@@ -1,5 +1,6 @@
 """What a processing element of an output-stationary array sees: the codes of one layer on real images, in order."""
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -40,9 +41,32 @@ def layer_operands(
     if not isinstance(node, Matmul):
         known = ", ".join(found.name for found in network.layers)
         raise ValueError(f"{layer!r} has no products; layers that have: {known}")
+    return _streams(node, _codes(network, [node], images)[node.inputs[0]], cycles, streams, seed)
+
+
+def network_operands(
+    network: Network, images: ArrayLike, cycles: int, streams: int, seed: int = 0
+) -> Iterator[tuple[Matmul, Streams]]:
+    """Yield every layer with its `layer_operands`, from one run of the network.
+
+    Raises:
+        ValueError: the images do not fit the network.
+    """
+    codes = _codes(network, network.layers, images)
+    for node in network.layers:
+        yield node, _streams(node, codes[node.inputs[0]], cycles, streams, seed)
+
+
+def _codes(network: Network, layers: Iterable[Matmul], images: ArrayLike) -> dict[str, IntArray]:
+    """Return the codes that these layers read of the first images, by the name of the node that they come from."""
     pixels = checked_images(np.asarray(images)[:IMAGES], network.input.shape)
-    engine = prepare_engine(network, "reference", [node.inputs[0]])
-    codes = engine.to_numpy(engine.run(pixels).values[node.inputs[0]])
+    sources = list(dict.fromkeys(layer.inputs[0] for layer in layers))
+    engine = prepare_engine(network, "reference", sources)
+    values = engine.run(pixels).values
+    return {name: engine.to_numpy(values[name]) for name in sources}
+
+
+def _streams(node: Matmul, codes: IntArray, cycles: int, streams: int, seed: int) -> Streams:
     generator = np.random.default_rng(seed)
     chosen = [_stream(node, codes, cycles, generator) for _ in range(streams)]
     w, a = (np.stack(parts, axis=1) for parts in zip(*chosen, strict=True))
