@@ -17,6 +17,7 @@ from hwsim.synthesis.cells import FLIP_FLOP, SUPPLY_V, load_cells
 from hwsim.synthesis.check import WrongNetlistError, check_netlist
 from hwsim.synthesis.circuits import KINDS, LAYOUTS, Circuit, all_circuits, multiplier_id
 from hwsim.synthesis.codes import are_codes_of
+from hwsim.synthesis.exponents import power_multiplier
 from hwsim.synthesis.flows import standard_cell_netlist
 from hwsim.synthesis.hardware import TOP, CustomCircuit, circuit_rtlil
 from hwsim.synthesis.layer_operands import Streams, layer_operands
@@ -120,9 +121,23 @@ def test_codes_are_compared_by_their_levels(ours: Format, theirs: Format, is_sam
     assert are_codes_of(ours, theirs) is is_same
 
 
-def test_too_many_exponents_are_refused_with_how_many_fit() -> None:
-    with pytest.raises(ValueError, match=r"makes products of 67 bits .* at most exponents=55 fit"):
-        _ = Circuit("pot", 8, 8, exponents=60).multiplier
+# 8-bit activations and 127 exponents: 255 x 2^126, 134 bits. A sum of 4608 x 255 x 2^41 is the last below 2^62.
+@pytest.mark.parametrize(("unit", "most"), [("multiplier", 55), ("pe", 42)])
+def test_too_many_exponents_are_refused_with_how_many_fit(unit: str, most: int) -> None:
+    message = rf"makes products of 134 bits and a sign with 8-bit activations, .*; at most exponents={most} fit"
+    with pytest.raises(ValueError, match=message):
+        _ = Circuit("pot", 8, 8, unit, exponents=127).multiplier
+    with pytest.raises(ValueError, match=f"at most exponents={most} fit"):
+        _ = Circuit("pot", 8, 8, unit, exponents=most + 1).multiplier
+    assert Circuit("pot", 8, 8, unit, exponents=most).accumulator_bits in (None, 63)
+
+
+@pytest.mark.parametrize(("kind", "signed", "most"), [("pot", True, 55), ("post", False, 97), ("post", True, 97)])
+def test_as_many_exponents_as_are_said_to_fit_do(kind: str, signed: bool, most: int) -> None:
+    activation = Uniform(8, signed)
+    with pytest.raises(ValueError, match=f"; at most exponents={most} fit"):
+        power_multiplier(kind, 8, None, activation, (6, "full"))
+    assert exact_bits(power_multiplier(kind, 8, most, activation, (6, "full")), 1) <= 63
 
 
 def test_operands_are_used_codes_and_the_same_each_time() -> None:

