@@ -146,12 +146,19 @@ def test_elements_are_never_added_up() -> None:
             assert name.removeprefix("sky130 gates of ") in str(row["source"])
 
 
-def test_an_element_says_how_wide_its_layers_sums_are() -> None:
-    """Five products of at most 11 bits: 14 bits, for which the table has an accumulator of 24."""
-    table = gates(two_layers())
-    [source] = {entry.source for entry in table.filter(part="pot4a4 pe")}
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [  # products of POT at 4 bits: at most 2^6 x 15
+        ({}, "at most 14 bits"),  # 5 x 960 = 4800
+        ({"accumulator_bits": 17}, "at most 17 bits"),
+        ({"C": 10_000}, "at most 25 bits, more than it holds"),  # 9,600,000
+    ],
+)
+def test_an_element_says_how_wide_its_layers_sums_are(sizes: dict[str, int], told: str) -> None:
+    layers = tuple(replace(layer, **sizes) for layer in two_layers())  # type: ignore[arg-type]
+    [source] = {entry.source for entry in gates(Workload("two", layers)).filter(part="pot4a4 pe")}
     assert source.startswith("pot4a4 pe with a 24-bit accumulator, ")
-    assert source.endswith("the sums of its layers have at most 14 bits")
+    assert source.endswith(f"; the sums of its layers have {told}")
 
 
 def test_what_the_table_lacks_is_listed_and_not_free() -> None:

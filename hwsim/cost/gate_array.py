@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hwsim.arithmetic import IntArray
 from hwsim.cost.design import Design
-from hwsim.cost.gates import GateRow, element_of, longest_sum
+from hwsim.cost.gates import GateRow, element_of, origin_for
 from hwsim.cost.table import NETWORK, Entry
 from hwsim.workload import Layer
 
@@ -91,7 +91,7 @@ class GateArray:
         several = f"; {SHARED}" if len(self.kinds) > 1 else ""
         for row in self.kinds:
             layers = [layer for layer, own in zip(self.layers, self.elements, strict=True) if own is row]
-            source = f"{places} elements {row.origin}; {longest_sum(layers)}; {BARE}{several}"
+            source = f"{places} elements: {origin_for(row, layers)}; {BARE}{several}"
             yield Entry(NETWORK, row.circuit.name, "area", places * row.measures["area"], "um2", design.name, source)
         clock, source = self.clock_mhz(design.clock_mhz)
         yield Entry(NETWORK, "array", "clock", clock, "MHz", design.name, source)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
 
+from hwsim.accumulator import exact_bits
 from hwsim.cost.counts import part_of
 from hwsim.cost.table import NETWORK, CostTable, Entry
 from hwsim.cost.technology import ENERGY_UNIT, MissingConstantError
@@ -128,9 +129,15 @@ def element_of(layer: Layer) -> GateRow:
     return find_gates(layer.multiplier, "pe")
 
 
-def longest_sum(layers: Iterable[Layer]) -> str:
-    """Return how many bits the sums of these layers have, in words: an element's accumulator may have more."""
-    return f"the sums of its layers have at most {max(layer.sum_bits for layer in layers)} bits"
+def origin_for(row: GateRow, layers: Iterable[Layer]) -> str:
+    """Return where an element of these layers comes from, and how wide their own sums are: its accumulator is fixed.
+
+    The width of a layer's sums is its accumulator's where one was chosen, else what every sum of its products needs.
+    """
+    widths = (layer.accumulator_bits or exact_bits(row.circuit.multiplier, layer.terms) for layer in layers)
+    longest = max(widths)
+    more = ", more than it holds" if longest > (row.accumulator_bits or 0) else ""
+    return f"{row.origin}; the sums of its layers have at most {longest} bits{more}"
 
 
 @lru_cache(maxsize=4)
@@ -147,7 +154,7 @@ def _element(layers: Sequence[Layer]) -> Iterator[Entry]:
         return
     numbers = {name: (row.measures[name], MEASURES[name]) for name in ("area", "transistors", "delay")}
     numbers["gate_equivalents"] = (row.gate_equivalents, "NAND2")
-    convention, source = f"{CONVENTION} of {row.circuit.name}", f"{row.origin}; {longest_sum(layers)}"
+    convention, source = f"{CONVENTION} of {row.circuit.name}", origin_for(row, layers)
     for quantity, (value, unit) in numbers.items():
         yield Entry(NETWORK, row.circuit.name, f"element_{quantity}", value, unit, convention, source)
 
