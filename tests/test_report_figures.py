@@ -96,7 +96,7 @@ def test_accuracy_cost_draws_every_measured_design_where_it_is(axis: str, column
         ("bops", "bit operations per image\n(MACs x weight bits x activation bits)"),
         ("storage", "weight storage [bit]\n(weight codes, without scales and biases)"),
         ("energy", "energy per image [J]\n(arithmetic, buffers and DRAM; "),
-        ("area", "area of the processing element [µm²]\n(multiplier and accumulator of most products,"),
+        ("area", "area of the processing element [µm²]\n(multiplier of most products, accumulator for 4608"),
         ("cycles", "cycles per image\n(longer of computation and transfers; "),
     ],
 )

@@ -31,8 +31,7 @@ AXES: Mapping[str, CostAxis] = {
         "area of the processing element",
         "area",
         "µm²",
-        "multiplier of most products, with an accumulator for 4608 of them whatever the design's own sums need; "
-        "gates of sky130, without the registers of an array",
+        "multiplier of most products, accumulator for 4608 of them; bare elements in gates of sky130",
     ),
     "cycles": CostAxis("cycles per image", "cycles", "", f"longer of computation and transfers; {ON_ARRAY}"),
 }
