@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -25,6 +26,7 @@ Function = Callable[[Any], Any]
 
 AHEAD = 2  #: Items per process that are handed out before their turn.
 MAX_WORKERS = 1024
+LAST_SECONDS = 2.0  #: What a process has to clean up in when the one that started it is gone.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -145,10 +147,16 @@ def _start_process(threads: int | None) -> None:
 
 
 def _end_with_parent() -> None:
-    """Wait for the process that started this one, and end with it however it ends: a signal leaves it no time to."""
-    parent = parent_process()
+    """Wait for the process that started this one, and end with it however it ends: a signal leaves it no time to.
+
+    By SIGTERM, which what runs may answer with its clean-up; after `LAST_SECONDS` without.
+    """
+    parent, main = parent_process(), threading.main_thread().ident
     assert parent is not None
+    assert main is not None
     parent.join()
+    signal.pthread_kill(main, signal.SIGTERM)
+    time.sleep(LAST_SECONDS)
     os._exit(1)
 
 

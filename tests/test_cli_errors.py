@@ -144,7 +144,7 @@ def test_interrupted_train_says_how_to_continue(tmp_path: Path, monkeypatch: pyt
     assert result.stdout == ""
     assert (
         result.stderr.splitlines()[-1]
-        == "hwsim: error: interrupted; what was saved is kept: run the same command again"
+        == "hwsim: error: interrupted: run the same command again; if it had saved anything, that is kept"
     )
     assert run(*command).exit_code == 0
 

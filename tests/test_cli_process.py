@@ -82,7 +82,10 @@ def test_interrupt_ends_the_demo_and_its_processes(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert out == ""
     assert "Traceback" not in err
-    assert err.splitlines()[-1] == "hwsim: error: interrupted; what was saved is kept: run the same command again"
+    assert (
+        err.splitlines()[-1]
+        == "hwsim: error: interrupted: run the same command again; if it had saved anything, that is kept"
+    )
     assert ends(process.pid)
 
 

