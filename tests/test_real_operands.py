@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import error, rows
+from needs import needs_yosys
 from random_networks import random_images, random_network
 
 from hwsim.accumulator import Accumulator
@@ -90,6 +91,18 @@ def test_other_networks_have_no_operands() -> None:
 def test_an_element_that_the_table_lacks_is_refused() -> None:
     with pytest.raises(MissingConstantError, match="no pe of the array multiplier"):
         network_energies(one_layer(activation_bits=3), np.zeros((1, 1, 4, 4)))
+
+
+@pytest.mark.rtl
+@pytest.mark.slow
+@needs_yosys
+def test_an_element_that_multiplies_by_zero_spends_little_but_its_clock() -> None:
+    pytest.importorskip("amaranth", reason="hardware needs the extra `rtl`")
+    names: list[str] = []
+    found = network_energies(one_layer(), np.zeros((1, 1, 4, 4)), names.append)
+    measures = find_gates(Circuit("uniform", 2, 2).multiplier, "pe").measures
+    assert names == list(found) == ["conv"]
+    assert measures["clock_energy"] < found["conv"] < measures["energy"]
 
 
 @pytest.mark.parametrize("seed", range(3))
