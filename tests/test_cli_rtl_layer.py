@@ -121,7 +121,7 @@ def test_the_adapter_of_a_layer_is_written(adaptive_file: Path) -> None:
 @needs_yosys
 def test_the_elements_of_a_layer_have_its_formats_and_its_accumulator(network_file: Path) -> None:
     text = run("rtl", "emit", network_file, "--layer", "conv", "--unit", "pe").stdout
-    assert "// sum: 8 bits in two's complement, overflow: error" in text
+    assert "// sum: 8 bits in two's complement, overflow: wraps, but is not meant to happen" in text
     assert "// w: code of Uniform(bits=3" in text
     assert "\nmodule conv_pe(" in text
 

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from hwsim.network import Network
 from hwsim.network_file import save_network
 from hwsim.nodes import Input, Linear, Quantize, Rescale
 from hwsim.synthesis import YosysError, find_yosys
+from hwsim.synthesis import measure as measuring
 from hwsim.synthesis.circuits import Circuit, all_circuits, multiplier_id
 from hwsim.synthesis.table import cells, differences, measured_row, rebuild, table_text
 from hwsim.workload import Layer, Workload
@@ -188,6 +190,50 @@ def test_the_comparison_as_a_command() -> None:
 def test_options_that_say_the_shipped_circuit_are_answered_from_the_table() -> None:
     assert run("rtl", "synth", "pot", "--bits", 8, "--exponents", 15).stderr.startswith("shipped row, Yosys ")
     assert "act_bits must be an integer in 2..8 for a circuit, got 0" in error("rtl", "synth", "pot", "--act-bits", 0)
+
+
+@pytest.mark.rtl
+@pytest.mark.usefixtures("_yosys")
+@pytest.mark.parametrize(
+    ("options", "title"),
+    [
+        (["mine.npy"], "mine2a1 multiplier"),
+        (["mine.npy", "--unit", "pe", "--overflow", "saturate"], "mine2a1 pe, saturate"),
+        (["pot", "--bits", 2, "--signed-activations"], "pot2a2 multiplier, signed activations"),
+        (["booth", "--bits", 2, "--unit", "pe", "--accumulator-bits", 6], "booth2a2 pe, 6-bit sum"),
+        (["mitchell", "--bits", 2, "--signed-activations"], "mitchell2a2 multiplier, signed activations"),
+    ],
+)
+def test_circuits_of_the_users_choice_are_mapped_checked_and_proven(
+    options: list[object], title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HWSIM_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(measuring, "measure", partial(measuring.measure, flows=["sky130"]))
+    monkeypatch.chdir(tmp_path)
+    np.save("mine.npy", np.array([[0, 1], [2, 5], [-3, 4], [7, -6]]))
+    result = run("rtl", "synth", *options, "--prove")
+    assert result.exit_code == 0, result.stderr
+    assert title in result.stdout
+    assert "gate_equivalents" in result.stdout
+    proven, remark = result.stderr.splitlines()
+    assert proven.startswith("proven: ")
+    assert remark.startswith("not in the shipped table; synthesised by Yosys ")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["pot", "--overflow", "wrap"], "--accumulator-bits and --overflow are for --unit pe: leave them out"),
+        (["pot", "--unit", "pe", "--overflow", "wrp"], "unknown overflow mode 'wrp'; did you mean 'wrap'?"),
+        (["pot", "--unit", "pe", "--accumulator-bits", 64], "accumulator bits must be an integer in 2..63, got 64"),
+        (["drum", "--exponents", 3], "a table has no exponents, fraction bits or layout: leave them out for drum"),
+        (["drm"], "unknown multiplier 'drm'"),
+        (["no.npy"], "no product table at no.npy"),
+        (["drum", "--unit", "array"], "unknown unit 'array'"),
+    ],
+)
+def test_choices_that_cannot_be_mapped_are_refused(options: list[object], message: str) -> None:
+    assert message in error("rtl", "synth", *options)
 
 
 @pytest.mark.rtl

@@ -1,5 +1,6 @@
 """`hwsim rtl synth`, `hwsim rtl compare` and `hwsim rtl table`: what circuits cost in gates."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,12 +14,14 @@ if TYPE_CHECKING:
     from hwsim.cost.gates import GateRow
     from hwsim.output import Row
     from hwsim.synthesis.circuits import Circuit
+    from hwsim.synthesis.hardware import CustomCircuit
 
 KindArgument = Annotated[
     str,
     typer.Argument(
-        help="uniform, booth, inferred (multiplication as one operator), pot, post, apot, codebook or mitchell (a "
-        "table as an example)."
+        help="uniform, booth, inferred (multiplication as one operator), pot, post, apot, codebook, mitchell (a table "
+        "as an example), or a product table, as `hwsim multipliers` has.",
+        metavar="KIND|FILE",
     ),
 ]
 UnitOption = Annotated[str, typer.Option(help="multiplier, or pe: with an accumulator for 4608 products.")]
@@ -26,9 +29,14 @@ UnitOption = Annotated[str, typer.Option(help="multiplier, or pe: with an accumu
 
 def synth(
     kind: KindArgument,
-    bits: Annotated[int, typer.Option(help="Weight bits, 2 to 8.")] = 4,
+    bits: Annotated[int | None, typer.Option(help="Weight bits, 2 to 8 (default: 4, or the table's).")] = None,
     act_bits: Annotated[int | None, typer.Option(help="Activation bits (default: as many as the weight has).")] = None,
     unit: UnitOption = "multiplier",
+    signed_activations: Annotated[
+        bool, typer.Option("--signed-activations", help="Two's complement, not unsigned.")
+    ] = False,
+    accumulator_bits: Annotated[int | None, typer.Option(help="Of pe (default: for any sum of 4608 products).")] = None,
+    overflow: Annotated[str | None, typer.Option(help="Of pe: wrap (default) or saturate.")] = None,
     fraction_bits: Annotated[int | None, typer.Option(help="Of post: fraction bits of its table.")] = None,
     layout: Annotated[str | None, typer.Option(help="Of post: shared, full or literal.")] = None,
     exponents: Annotated[int | None, typer.Option(help="Of pot and post: magnitudes (default: at most 15).")] = None,
@@ -49,21 +57,15 @@ def synth(
 
     Example: hwsim rtl synth post --bits 4 --fraction-bits 2 --layout shared --fresh
     """
-    from hwsim.cost.gates import MEASURES
+    from hwsim.cli.gate_circuit import Operands, Sum, chosen_circuit
     from hwsim.output import write
-    from hwsim.synthesis.circuits import Circuit
 
     if kind == "post":
         fraction_bits, layout = 6 if fraction_bits is None else fraction_bits, layout or "shared"
-    circuit = Circuit(kind, bits, bits if act_bits is None else act_bits, unit, fraction_bits, layout, exponents)
-    shipped = _shipped(circuit)
-    row = shipped if shipped and not fresh else _measured(circuit)
-    rows: list[Row] = [
-        {"quantity": name, "value": row.measures[name], "unit": MEASURES[name]}
-        for name in MEASURES
-        if name in row.measures
-    ]
-    rows.append({"quantity": "gate_equivalents", "value": row.gate_equivalents, "unit": "NAND2"})
+    operands, total = Operands(bits, act_bits, signed_activations), Sum(accumulator_bits, overflow)
+    circuit = chosen_circuit(kind, unit, operands, (fraction_bits, layout), exponents, total)
+    measures, remark = _answer(circuit, fresh)
+    rows = _measure_rows(measures)
     if network is not None or layer is not None:
         rows += _switching(circuit, network, layer)
     if prove:
@@ -72,7 +74,7 @@ def synth(
         prove_circuit(circuit)
         note("proven: the netlist computes what the hardware description does, for all inputs")
     write(rows, output.value, title=circuit.name)
-    note(_remark(row, shipped))
+    note(remark)
 
 
 def compare(
@@ -155,24 +157,36 @@ def _shipped(circuit: "Circuit") -> "GateRow | None":
     return next((row for row in load_gates() if row.circuit == circuit), None)
 
 
-def _measured(circuit: "Circuit") -> "GateRow":
-    from hwsim.synthesis.table import measured_row
+def _answer(circuit: "Circuit | CustomCircuit", fresh: bool) -> tuple[Mapping[str, float], str]:
+    """Return what is measured of a circuit, and where that comes from."""
+    from hwsim.synthesis.circuits import Circuit
+    from hwsim.synthesis.measure import measure
+    from hwsim.synthesis.table import differences, measured_row
+    from hwsim.synthesis.yosys import find_yosys
 
-    return measured_row(circuit)
-
-
-def _remark(row: "GateRow", shipped: "GateRow | None") -> str:
-    from hwsim.synthesis.table import differences
-
-    if row is shipped:
-        return f"shipped row, {row.tool}"
+    shipped = _shipped(circuit) if isinstance(circuit, Circuit) else None
     if shipped is None:
-        return f"not in the shipped table; synthesised by {row.tool}"
+        return measure(circuit), f"not in the shipped table; synthesised by Yosys {find_yosys().version}"
+    if not fresh:
+        return shipped.measures, f"shipped row, {shipped.tool}"
+    row = measured_row(shipped.circuit)
     found = differences(shipped, row)
-    return f"differs from the shipped row: {'; '.join(found)}" if found else f"equal to the shipped row, {row.tool}"
+    remark = f"differs from the shipped row: {'; '.join(found)}" if found else f"equal to the shipped row, {row.tool}"
+    return row.measures, remark
 
 
-def _switching(circuit: "Circuit", network: Path | None, layer: str | None) -> "list[Row]":
+def _measure_rows(measures: Mapping[str, float]) -> "list[Row]":
+    from hwsim.cost.gates import MEASURES
+    from hwsim.synthesis.cells import GATE_EQUIVALENT, load_cells
+
+    rows: list[Row] = [
+        {"quantity": name, "value": measures[name], "unit": unit} for name, unit in MEASURES.items() if name in measures
+    ]
+    gates = measures["area"] / load_cells()[GATE_EQUIVALENT].area_um2
+    return [*rows, {"quantity": "gate_equivalents", "value": gates, "unit": "NAND2"}]
+
+
+def _switching(circuit: "Circuit | CustomCircuit", network: Path | None, layer: str | None) -> "list[Row]":
     from hwsim.cli.images import load_images
     from hwsim.network_file import load_network
     from hwsim.rtl.from_network import layer_named

@@ -42,6 +42,12 @@ def fitted(value: Value, bits: int, overflow: str) -> Value:
     return Mux(beyond.all() | ~beyond.any(), value[:bits].as_signed(), Mux(value[-1], low, high))
 
 
+def register_words(bits: int, overflow: str) -> str:
+    """Return what a register of signed values is, and what `fitted` does, in words."""
+    words = "wraps, but is not meant to happen" if overflow == "error" else overflow
+    return f"{bits} bits in two's complement, overflow: {words}"
+
+
 def clipped(value: Value, low: int, high: int) -> Value:
     """Return the value, at least low and at most high."""
     return Mux(value < low, low, Mux(value > high, high, value))

@@ -5,7 +5,7 @@ from amaranth.lib.wiring import In, Out
 
 from hwsim.accumulator import Accumulator
 from hwsim.multipliers import Multiplier
-from hwsim.rtl.logic import fitted, named, passed_if
+from hwsim.rtl.logic import fitted, named, passed_if, register_words
 from hwsim.rtl.multipliers import circuit_for
 from hwsim.rtl.unit import Unit
 
@@ -39,6 +39,6 @@ class ProcessingElement(Unit):
         """Return what it computes."""
         return (
             "Processing element: at each clock edge, sum <= (0 if clear else sum) + (w * a if enable else 0).",
-            f"sum: {self.accumulator.bits} bits in two's complement, overflow: {self.accumulator.overflow}",
+            f"sum: {register_words(self.accumulator.bits, self.accumulator.overflow)}",
             *self.circuit.description(),
         )

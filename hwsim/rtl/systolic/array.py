@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from hwsim.accumulator import Accumulator
 from hwsim.errors import check_integer
 from hwsim.multipliers import Multiplier
+from hwsim.rtl.logic import register_words
 from hwsim.rtl.multipliers import circuit_for
 from hwsim.rtl.systolic.controller import SIZE_BITS, Controller
 from hwsim.rtl.unit import Unit
@@ -89,7 +90,7 @@ class SystolicArray(Unit):
             f"Systolic array, {self.rows} rows x {self.columns} columns, {self.dataflow}:",
             "sums[m, n] = sum over k of w[n, k] * a[m, k], m < size_m, n < size_n, k < size_k.",
             *self.words,
-            f"sums: {self.accumulator.bits} bits in two's complement, overflow: {self.accumulator.overflow}",
+            f"sums: {register_words(self.accumulator.bits, self.accumulator.overflow)}",
             *self.circuit.description(),
         )
 
