@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from hwsim.executor import Function, Item, ItemError, error_text, item_name
-from hwsim.files import read_json, write_json
+from hwsim.files import make_folder, read_json, write_json
 from hwsim.tasks import find_task, task_name
 
 MAX_CLAIMS = 3  #: A job that was claimed so often, and never finished, is given up.
@@ -46,7 +46,7 @@ class JobQueue:
 
     def __post_init__(self) -> None:
         for name in ("jobs", "claims", "results"):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder / name)
 
     def map(self, function: Function, items: Sequence[Item]) -> Iterator[Any]:
         """Yield the result of each item: see `Executor.map`. The function must be one of `hwsim.tasks`.

@@ -97,6 +97,30 @@ def test_bad_input_is_refused_as_ever(command: str, message: str, study: Path, t
     assert message in error(*text.split(), "--dry-run")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "demo --seeds 1 --out FILE",
+        "train --weights post --epochs 1 --out FILE/below",
+        "allocate --budget bits=3 --epochs 1 --out FILE",
+        "allocate --budget bits=3 --epochs 1 --overrides FILE/bits.json",
+        "simulate NETWORK --save FILE/network.safetensors",
+        "simulate NETWORK --queue FILE",
+        "report STUDY --out FILE/report",
+    ],
+)
+def test_a_place_that_cannot_be_written_is_refused_as_ever(
+    command: str, study: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.mktemp("elsewhere") / "file"
+    file.write_text("old")
+    text = command.replace("FILE", str(file)).replace("STUDY", str(study))
+    words = text.replace("NETWORK", str(study / POST_RUN / "network.safetensors")).split()
+    planned = error(*words, "--dry-run")
+    assert f"{file} is no folder; choose another place" in planned
+    assert run(*words).stderr.splitlines()[-1] == f"hwsim: error: {planned}"
+
+
 def test_train_tells_runs_steps_and_what_is_there(study: Path) -> None:
     """1,346 training images in batches of 512: 3 steps an epoch. The float run of two epochs would be another one."""
     tiny = ("train", "--epochs", 1, "--batch-size", 512, "--study", "tiny", "--lr", 0.1, "--weight-decay", 1e-4)

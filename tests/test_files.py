@@ -1,12 +1,13 @@
 """Atomic writes: a file is the old one or the new one, whole, and nothing else is left."""
 
 import os
+import re
 import stat
 from pathlib import Path
 
 import pytest
 
-from hwsim.files import atomic_write
+from hwsim.files import atomic_write, check_file, check_folder
 
 
 def names(folder: Path) -> list[str]:
@@ -85,12 +86,47 @@ def test_permissions_are_those_of_any_new_file(tmp_path: Path, mask: int) -> Non
 def test_what_is_in_the_way_is_an_os_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("old")
     (tmp_path / "folder").mkdir()
-    for path in (tmp_path / "file" / "below", tmp_path / "folder"):
-        with pytest.raises(OSError, match=r"exists|directory"), atomic_write(path) as temporary:
+    in_the_way = {
+        tmp_path / "file" / "below": f"cannot write into {tmp_path / 'file'}: {tmp_path / 'file'} is no folder; choose",
+        tmp_path / "folder": f"{tmp_path / 'folder'} cannot be written, what it held before is kept",
+    }
+    for path, message in in_the_way.items():
+        with pytest.raises(OSError, match=re.escape(message)) as told, atomic_write(path) as temporary:
             temporary.write_text("new")
+        assert f".{path.name}." not in str(told.value), "the temporary file is nobody's business"
     assert names(tmp_path) == ["file", "folder"]
     assert (tmp_path / "file").read_text() == "old"
     assert names(tmp_path / "folder") == []
+
+
+def test_what_can_be_written_is_known_before(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    before = tmp_path.stat().st_mtime_ns
+    check_folder(tmp_path / "new" / "below")
+    check_file(tmp_path / "file")
+    with pytest.raises(IsADirectoryError, match="is a folder, and a file is to be written: choose another name"):
+        check_file(tmp_path)
+    for folder in ("file", "file/below", "dangling", "dangling/below"):
+        at = tmp_path / folder.partition("/")[0]
+        message = f"cannot write into {tmp_path / folder}: {at} is no folder; choose another place"
+        with pytest.raises(OSError, match=re.escape(message)):
+            check_folder(tmp_path / folder)
+        with pytest.raises(OSError, match=re.escape(message)), atomic_write(tmp_path / folder / "x"):
+            pass
+    assert tmp_path.stat().st_mtime_ns == before
+    assert names(tmp_path) == ["dangling", "file"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system that takes no files, such as /proc")
+def test_a_folder_that_takes_no_files_is_told_without_the_temporary_file() -> None:
+    message = r"^cannot write into /proc: no file can be made in /proc \([\w ]+\); choose another place$"
+    with pytest.raises(OSError, match=message), atomic_write("/proc/levels.pdf"):
+        pass
+    with pytest.raises(OSError, match=message):
+        check_file(Path("/proc/levels.pdf"))
+    with pytest.raises(OSError, match=r"^cannot write into /proc/x: no file can be made in /proc "):
+        check_folder(Path("/proc/x"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwsim.files import read_json
+from hwsim.files import check_folder, read_json
 from trainers.checkpoint import read_position
 from trainers.config import TrainConfig
 from trainers.hardware import table_hashes
@@ -44,7 +44,7 @@ def plan_runs(configs: Sequence[TrainConfig], out: Path) -> list[RunPlan]:
     A run may start from one that comes before it in the list.
 
     Raises:
-        ValueError, FileNotFoundError: one of them would be refused, with what it would say.
+        ValueError, OSError: one of them would be refused, with what it would say.
     """
     timings, coming = known_timings(out), set[str]()
     plans = []
@@ -62,8 +62,9 @@ def plan_run(
     coming: names of runs that would be trained before it. timings: as `known_timings` has them.
 
     Raises:
-        ValueError, FileNotFoundError: it would be refused.
+        ValueError, OSError: it would be refused, or its folder cannot be written.
     """
+    check_folder(folder)
     check_design(config)
     check_fits(config)
     usable_device(config)

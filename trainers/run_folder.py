@@ -12,7 +12,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import IO, Any
 
-from hwsim.files import read_json, write_json
+from hwsim.files import make_folder, read_json, write_json
 from trainers import processes
 from trainers.config import TrainConfig
 
@@ -47,7 +47,7 @@ def locked(run_dir: Path) -> Iterator[None]:
     if path in _held.get() or not processes.is_first():
         yield
         return
-    run_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(run_dir)
     with (run_dir / LOCK).open("w") as file:
         _take(file, run_dir)
         if not os.fstat(file.fileno()).st_nlink:

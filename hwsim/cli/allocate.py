@@ -54,7 +54,7 @@ def allocate(
     """
     from dataclasses import asdict, replace
 
-    from hwsim.files import write_json
+    from hwsim.files import check_file, write_json
     from hwsim.output import write
     from trainers import allocation
     from trainers.budget import parse_budget
@@ -64,6 +64,8 @@ def allocate(
     recipe = recipe_for(data, is_quantized=True)
     config = replace(recipe, data_dir=data_dir, model=model or recipe.model, epochs=epochs, lr=lr, seed=seed)
     config = replace(config, weight_decay=weight_decay, init=None if init == "auto" else init)
+    if overrides is not None:
+        check_file(overrides)
     if dry_run:
         write(_plan(config, widths, out, overrides), output.value, title="Would learn the importance of layers")
         return

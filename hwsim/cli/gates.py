@@ -123,6 +123,7 @@ def table(
 
     Example: hwsim rtl table --out hwsim/cost/tables/gates.csv
     """
+    from hwsim.files import check_file
     from hwsim.output import write
     from hwsim.synthesis.circuits import all_circuits
     from hwsim.synthesis.flows import FLOWS
@@ -130,6 +131,7 @@ def table(
     from hwsim.synthesis.table import rebuild
     from hwsim.synthesis.yosys import find_yosys
 
+    check_file(out)
     widths = parse_bits(bits, 2, 8)
     circuits = [circuit for circuit in all_circuits() if circuit.bits in widths]
     if dry_run:

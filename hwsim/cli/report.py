@@ -32,6 +32,7 @@ def report(
 
     Example: hwsim report runs/demo --out report
     """
+    from hwsim.files import check_folder
     from reports.records import load_study
     from reports.report import report_files, write_report
 
@@ -40,6 +41,7 @@ def report(
     if watch and not serve(runs, port):
         return
     study = load_study(*runs)
+    check_folder(out or runs[0])
     if dry_run:
         print_files(report_files(study, out or runs[0]), len(study.records), output)
         return

@@ -28,9 +28,12 @@ def simulate(options: SimulateOptions) -> None:
 
     Example: hwsim simulate runs/digits-digits_resnet-post-w4a4-s0/network.safetensors --engine reference
     """
+    from hwsim.files import check_file
     from hwsim.network_file import load_network, save_network
     from hwsim.output import write
 
+    if options.save is not None:
+        check_file(options.save)
     network = _with_hardware(load_network(options.network_file), options)
     if options.queue is not None and options.workers != 1:
         raise ValueError("give either --workers or --queue; each machine of a queue runs `hwsim worker`")
@@ -67,12 +70,14 @@ def _plan(network: "Network", images: int, options: SimulateOptions) -> "list[Ro
     """Return what would be simulated, with --layers by which path each layer; the engine is prepared for it."""
     from hwsim.engines.simulate import prepare_engine
     from hwsim.executor import Processes
+    from hwsim.files import check_folder
 
     paths = prepare_engine(network, options.engine, [network.output.name]).paths
     if options.layers:
         return [{**_layer_row(layer), "path": paths[layer.name]} for layer in network.layers]
     by = f"{Processes(options.workers).workers} processes"
     if options.queue is not None:
+        check_folder(options.queue / "jobs")
         by = f"queue {options.queue}, which holds {len(list(options.queue.glob('results/*.json')))} results"
     return [
         {
