@@ -21,6 +21,8 @@ Value = str | int | float | bool | None
 Row = Mapping[str, Value]
 
 NO_ROWS = "(no rows)"
+GAP = 2  #: Characters between the columns of a table.
+LEAST_TEXT = 12  #: Characters of a column of texts, below which a table on a terminal is not folded.
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def write(
 ) -> None:
     """Write what `render` returns to the stream (default: stdout).
 
-    A table on a terminal is fitted to its width: cells are folded, never cut.
+    A table on a terminal is fitted to its width: headers and texts are folded, numbers never. One that cannot be fitted
+    is written as into a file.
 
     Raises:
         ValueError: as `render`.
@@ -189,12 +192,33 @@ def _print_table(grid: Grid, stream: TextIO) -> None:
     from rich.text import Text
 
     terminal = console(stream)
+    if _width(grid, folded=True) > terminal.width:
+        stream.write(_table(grid))
+        return
     if grid.title:
         terminal.print(Text(grid.title, style="bold"))
-    terminal.print(_rich_table(grid, rule="─"))
+    terminal.print(_rich_table(grid, rule="─", folded=_width(grid) > terminal.width))
 
 
-def _rich_table(grid: Grid, rule: str) -> "Table":
+def _width(grid: Grid, folded: bool = False) -> int:
+    """Return the characters that the table needs; folded: if headers break between words and texts anywhere."""
+    return sum(_column_width(grid, i, folded) + GAP for i in range(len(grid.columns))) - GAP
+
+
+def _column_width(grid: Grid, column: int, folded: bool) -> int:
+    cells = max((len(_text(row[column])) for row in grid.cells), default=0)
+    if not folded:
+        return max(cells, len(grid.headers[column]))
+    words = max(map(len, _words(grid.headers[column]).split()), default=0)
+    return max(words, cells if grid.is_numeric(column) else min(cells, LEAST_TEXT))
+
+
+def _words(header: str) -> str:
+    return header.replace("_", " ")
+
+
+def _rich_table(grid: Grid, rule: str, folded: bool = False) -> "Table":
+    """Return the table; folded: headers break between words, texts anywhere, numbers never."""
     from rich.box import Box
     from rich.table import Table
     from rich.text import Text
@@ -202,7 +226,10 @@ def _rich_table(grid: Grid, rule: str) -> "Table":
     box = Box("\n".join(["    ", "    ", f" {rule * 2} ", *["    "] * 5]) + "\n", ascii=rule == "-")
     table = Table(box=box, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for i, header in enumerate(grid.headers):
-        table.add_column(Text(header), justify="right" if grid.is_numeric(i) else "left", overflow="fold")
+        is_numeric = grid.is_numeric(i)
+        width = _column_width(grid, i, folded) if folded and is_numeric else None
+        text = Text(_words(header) if folded else header)
+        table.add_column(text, justify="right" if is_numeric else "left", overflow="fold", width=width)
     for row in grid.cells:
         table.add_row(*[Text(_text(value)) for value in row])
     return table

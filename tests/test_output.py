@@ -210,6 +210,26 @@ def test_a_table_on_a_terminal_is_folded_and_keeps_every_character(monkeypatch: 
     assert max(map(len, text.splitlines())) <= 20
 
 
+NUMBERS = {"design": "uniform-w4a4", "accuracy_integer": "97.27 ± 0.64", "weight_storage_bits": "10.0k", "bops": 263000}
+
+
+@pytest.mark.parametrize("columns", [30, 42, 43, 57, 58, 59, 60])
+def test_numbers_are_never_broken_on_a_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"COLUMNS": str(columns), "NO_COLOR": "1", "TERM": "xterm"}.items():
+        monkeypatch.setenv(name, value)
+    stream = Terminal()
+    write([NUMBERS], "table", stream=stream)
+    text = stream.getvalue()
+    assert all(number in text for number in ("97.27 ± 0.64", "10.0k", "263000"))
+    natural = render([NUMBERS], "table")
+    widest = max(map(len, natural.splitlines()))
+    if columns < 43:
+        assert text == natural
+    else:
+        assert max(len(line.rstrip()) for line in text.splitlines()) <= columns
+        assert ("weight_storage_bits" in text) == (columns >= widest)
+
+
 def test_other_formats_are_the_same_on_a_terminal() -> None:
     stream = Terminal()
     write(ROWS, "csv", units=UNITS, stream=stream)
