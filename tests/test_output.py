@@ -210,7 +210,12 @@ def test_a_table_on_a_terminal_is_folded_and_keeps_every_character(monkeypatch: 
     assert max(map(len, text.splitlines())) <= 20
 
 
-NUMBERS = {"design": "uniform-w4a4", "accuracy_integer": "97.27 ± 0.64", "weight_storage_bits": "10.0k", "bops": 263000}
+NUMBERS: Row = {
+    "design": "uniform-w4a4",
+    "accuracy_integer": "97.27 ± 0.64",
+    "weight_storage_bits": "10.0k",
+    "bops": 263000,
+}
 
 
 @pytest.mark.parametrize("columns", [30, 42, 43, 57, 58, 59, 60])
