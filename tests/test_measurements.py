@@ -20,6 +20,7 @@ from trainers.measurements.layer_errors import layer_errors
 from trainers.measurements.relative import relative_errors
 from trainers.models import make_model
 from trainers.run_folder import QUANTIZED_WEIGHTS, RECORD
+from trainers.stages import cut
 
 
 class TwoBlocks(nn.Module):
@@ -70,13 +71,33 @@ def test_blocks_are_those_of_the_stages_and_the_last_layer() -> None:
 def test_blocks_of_a_run_end_with_its_answers(asq_run: FinishedRun) -> None:
     images, _ = asq_run.test_images(20)
     measured = block_errors(asq_run, images)
-    assert measured["blocks"].tolist() == ["layer1.0", "layer2.0", "layer3.0", "linear"]
+    assert measured["blocks"].tolist() == ["conv1", "layer1.0", "layer2.0", "layer3.0", "linear"]
     with torch.no_grad():
         expected = relative_errors(asq_run.quantized(images), asq_run.full(images)).numpy()
     np.testing.assert_array_equal(measured["accumulated"][-1], expected)
     np.testing.assert_array_equal(measured["own"][0], measured["accumulated"][0])
     assert (measured["own"][1] != measured["accumulated"][1]).all()
-    assert block_errors(asq_run, images, ["relu1", "layer3"])["blocks"].tolist() == ["relu1", "layer3"]
+
+
+def test_what_runs_before_the_first_block_is_a_block_of_its_own(asq_run: FinishedRun) -> None:
+    """The first block's own error is of that block alone, on the float network's features."""
+    images, _ = asq_run.test_images(20)
+    measured = block_errors(asq_run, images, ["layer1.0", "linear"])
+    assert measured["blocks"].tolist() == ["conv1", "layer1.0", "linear"]
+    full, low = (network.get_submodule("layer1.0") for network in (asq_run.full, asq_run.quantized))
+    with torch.no_grad():
+        features = cut(asq_run.full, ["relu1", "linear"])[0](images)
+        expected = relative_errors(low(features), full(features)).numpy()
+    np.testing.assert_array_equal(measured["own"][1], expected)
+    assert (measured["accumulated"][1] > measured["own"][1]).all()
+
+
+@pytest.mark.parametrize("blocks", [["conv1", "layer3"], ["relu1", "layer3"]])
+def test_a_first_block_that_has_or_ends_the_first_layer_has_none_before_it(
+    asq_run: FinishedRun, blocks: list[str]
+) -> None:
+    images, _ = asq_run.test_images(2)
+    assert block_errors(asq_run, images, blocks)["blocks"].tolist() == blocks
 
 
 def test_images_are_measured_in_batches_as_at_once(asq_run: FinishedRun, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,7 +124,7 @@ def test_options_reach_the_measurement(runs: list[Path], tmp_path: Path) -> None
     assert set(pd.read_csv(data)["layer"]) == {"layer1.0.conv1"}
     assert run("figure", "block-errors", runs[0], "--blocks", "layer1,layer3", *out).exit_code == 0
     numbers = pd.read_csv(data)
-    assert list(numbers["block"].unique()) == ["layer1", "layer3"]
+    assert list(numbers["block"].unique()) == ["conv1", "layer1", "layer3"]
     assert set(numbers["images"]) == {3}
 
 

@@ -1,7 +1,8 @@
 """A network cut into stages that only one tensor connects.
 
 A stage is named after the module that it ends with. What comes before the first such module belongs to the first stage;
-what follows the last, such as pooling and the classifier, belongs to the last.
+what follows the last, such as pooling and the classifier, belongs to the last. On request what runs before the first
+named module is a stage of its own, the stem.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor, fx, nn
 
 from hwsim.errors import unknown_name
-from trainers.graph import trace
+from trainers.graph import WEIGHTED, trace
 
 
 def stage_names(model: nn.Module, names: Sequence[str] = ()) -> tuple[str, ...]:
@@ -40,24 +41,47 @@ class Stage(nn.Module):
         return result
 
 
-def cut(model: nn.Module, names: Sequence[str]) -> list[nn.Module]:
+def stem_layers(model: nn.Module, name: str) -> list[str]:
+    """Return the convolutions and linear layers that run before a module; none where it holds no such layer itself.
+
+    A module without one, such as a pooling, only marks where a stage ends: what runs before it is that stage.
+
+    Raises:
+        ValueError: the network cannot be traced, or the name is not that of a module that runs.
+    """
+    nodes = list(trace(model).nodes)
+    start = _places(nodes, name)[0]
+    if not any(isinstance(module, WEIGHTED) for module in model.get_submodule(name).modules()):
+        return []
+    calls = [str(node.target) for node in nodes[:start] if node.op == "call_module"]
+    return [call for call in calls if isinstance(model.get_submodule(call), WEIGHTED)]
+
+
+def cut(model: nn.Module, names: Sequence[str], stem: str = "") -> list[nn.Module]:
     """Return the network's stages in order, each a function of the one before; they share the network's modules.
+
+    Args:
+        model: the network.
+        names: modules that its stages end with.
+        stem: what to call a stage more, the first: what runs before the module of the first name; empty: no such stage.
 
     Raises:
         ValueError: the network cannot be traced or returns more than a tensor, a name is not that of a module that
             runs, the names are not in the order in which they run, or more than one tensor crosses a cut, as where it
             runs through a residual connection.
     """
-    training, evaluation = (_cut(model, list(trace(model, mode).nodes), names) for mode in (True, False))
+    training, evaluation = (_cut(model, list(trace(model, mode).nodes), names, stem) for mode in (True, False))
     return [
         one if one.code == other.code else Stage(model, one, other)
         for one, other in zip(training, evaluation, strict=True)
     ]
 
 
-def _cut(model: nn.Module, nodes: Sequence[fx.Node], names: Sequence[str]) -> list[fx.GraphModule]:
+def _cut(model: nn.Module, nodes: Sequence[fx.Node], names: Sequence[str], stem: str) -> list[fx.GraphModule]:
     """Return the stages of a graph."""
-    ends = [_end(nodes, name) for name in names]
+    ends = [_places(nodes, name)[-1] for name in names]
+    if stem:
+        ends, names = [_places(nodes, names[0])[0] - 1, *ends], [stem, *names]
     for i in range(1, len(ends)):
         if ends[i] <= ends[i - 1]:
             raise ValueError(f"stages must end in the order in which they run, but {names[i]!r} does not end after "
@@ -80,12 +104,12 @@ def _modules(node: fx.Node) -> list[str]:
     return [name for name, _ in node.meta.get("nn_module_stack", {}).values()]
 
 
-def _end(nodes: Sequence[fx.Node], name: str) -> int:
-    """Return the place of the last step of a module."""
+def _places(nodes: Sequence[fx.Node], name: str) -> list[int]:
+    """Return the places of a module's steps."""
     places = [place for place, node in enumerate(nodes) if name in _modules(node)]
     if not places:
         raise unknown_name("stage", name, dict.fromkeys(module for node in nodes for module in _modules(node)))
-    return places[-1]
+    return places
 
 
 def _crossing(nodes: Sequence[fx.Node], end: int, name: str) -> fx.Node:

@@ -6,7 +6,8 @@ and q_i the blocks of the two networks, x an image, and
     F_i = f_i(F_{i-1}),  H_i = q_i(H_{i-1}),  F_0 = H_0 = x
 
 a block's own error is that of q_i(F_{i-1}) against F_i, the accumulated one that of H_i against F_i. Training moves
-the weights, too, so both hold more than rounding.
+the weights, too, so both hold more than rounding. What runs before the first block, such as the first convolution, is a
+block of its own, named after its layers.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from trainers.evaluate import EVALUATION_BATCH
 from trainers.finished_run import FinishedRun
 from trainers.graph import weighted_layers
 from trainers.measurements.relative import relative_errors
-from trainers.stages import cut, stage_names
+from trainers.stages import cut, stage_names, stem_layers
 
 
 @torch.no_grad()
@@ -31,16 +32,18 @@ def block_errors(run: FinishedRun, images: Tensor, blocks: Sequence[str] = ()) -
     Args:
         run: the networks.
         images: `[N, C, H, W]`.
-        blocks: modules that the blocks end with; none: those of `block_names`.
+        blocks: modules that the blocks end with; none: those of `block_names`. The layers before the first, see
+            `trainers.stages.stem_layers`, are a block more.
 
     Raises:
         ValueError: the networks cannot be cut so; see `trainers.stages.cut`.
     """
     names = stage_names(run.full, blocks or block_names(run.full))
-    pairs = list(zip(cut(run.quantized, names), cut(run.full, names), strict=True))
+    stem = " + ".join(stem_layers(run.full, names[0]))
+    pairs = list(zip(cut(run.quantized, names, stem), cut(run.full, names, stem), strict=True))
     parts = [_errors(pairs, batch) for batch in torch.split(images, EVALUATION_BATCH)]
     own, accumulated = torch.cat(parts, dim=2).numpy()
-    return {"blocks": np.array(names), "own": own, "accumulated": accumulated}
+    return {"blocks": np.array([stem, *names] if stem else names), "own": own, "accumulated": accumulated}
 
 
 def _errors(pairs: Sequence[tuple[nn.Module, nn.Module]], x: Tensor) -> Tensor:
