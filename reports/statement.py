@@ -1,5 +1,7 @@
 """Differences in plain sentences: what the runs show, and what they could not have shown."""
 
+import math
+
 from reports.paired import Difference
 from reports.significance import LEVEL, Comparison
 
@@ -41,14 +43,20 @@ def statement(comparison: Comparison) -> str:
     words = f"{found.seeds} seeds: {verdict}, {signed(found.mean)} points ({interval}; {tests})"
     even = ", even uncorrected" if comparison.comparisons > 1 else ""
     unseen = f"; an effect below {50 * (found.high - found.low):.2f} points could not have been seen{even}"
-    return words + unseen if verdict == NOTHING else words
+    return words + (unseen if verdict == NOTHING else _limit(comparison))
 
 
 def _verdict(comparison: Comparison) -> str:
     if comparison.is_shown:
-        return "a difference is shown"
+        return f"a difference is shown{' if differences are normal' if _limit(comparison) else ''}"
     by_itself = comparison.p is not None and comparison.p < LEVEL
     return "a difference is shown by itself but not after the correction" if by_itself else NOTHING
+
+
+def _limit(comparison: Comparison) -> str:
+    """Return what is to be said of seeds so few that the exact test, which supposes no normal differences, is blind."""
+    enough = 2 + math.floor(-math.log2(LEVEL))
+    return f"; the exact test cannot tell with fewer than {enough} seeds" if len(comparison.seeds) < enough else ""
 
 
 def _interval(low: float, high: float) -> str:

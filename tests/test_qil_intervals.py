@@ -81,6 +81,19 @@ def test_the_command_draws_it_and_refuses_other_runs(folder: Path, tmp_path: Pat
     assert message.endswith("was trained with QIL: none has curves of learned/")
 
 
+@pytest.mark.parametrize("curves", [[], [{"epoch": 1, "loss": 1.0}]])
+@pytest.mark.parametrize("methods", [("qil", "lsq"), ("uniform", "qil")])
+def test_runs_with_qil_that_recorded_no_intervals_are_told_from_runs_without(
+    folder: Path, tmp_path: Path, curves: list[dict[str, float]], methods: tuple[str, str]
+) -> None:
+    for path in folder.rglob("record.json"):
+        record = json.loads(path.read_text())
+        record["config"] |= dict(zip(("weights", "activations"), methods, strict=True))
+        path.write_text(json.dumps({**record, "curves": curves}))
+    message = error("figure", "qil-intervals", folder, "--out", tmp_path / "a.pdf")
+    assert message == f"the runs with QIL below {folder} recorded no QIL intervals; train again"
+
+
 def test_a_training_records_the_intervals_of_every_epoch(tmp_path: Path) -> None:
     config = TrainConfig(study="test", epochs=2, batch_size=512, weights="qil", activations="qil", bits=3, init=None)
     trained = train(config, tmp_path / "run")

@@ -93,8 +93,20 @@ def test_a_difference_that_is_not_shown_says_what_could_not_be_seen() -> None:
 def test_a_difference_that_is_shown_says_how_sure_it_is() -> None:
     """Differences of 7, 6 and 3.5 points: t = 5.284."""
     found = statement(shifted({0: 0.07, 1: 0.06, 2: 0.035}))
-    assert found.startswith("3 seeds: a difference is shown, +5.50 points (95 % interval +1.02 to +9.98; ")
+    shown = "3 seeds: a difference is shown if differences are normal, +5.50 points (95 % interval +1.02 to +9.98; "
+    assert found.startswith(shown)
+    assert found.endswith("; the exact test cannot tell with fewer than 6 seeds")
     assert "could not have been seen" not in found
+
+
+@pytest.mark.parametrize(("seeds", "only_if_normal"), [(5, True), (6, False)])
+def test_the_exact_test_can_tell_from_six_seeds_on(seeds: int, only_if_normal: bool) -> None:
+    """All of one sign: the exact p-value is 2 / 2^5 = 0.0625, then 2 / 2^6 = 0.03125."""
+    gains = {seed: 0.9 + 0.01 + 0.0001 * seed for seed in range(seeds)}
+    found = compare_pair(("b", gains), ("a", dict.fromkeys(gains, 0.9)))
+    assert (found.is_shown, found.sign_flip_p) == (True, 2 / 2**seeds)
+    assert ("if differences are normal" in statement(found)) is only_if_normal
+    assert ("the exact test cannot tell" in statement(found)) is only_if_normal
 
 
 def test_a_correction_takes_back_what_one_of_many_may_be_by_chance() -> None:

@@ -33,14 +33,23 @@ def data(study: Study) -> pd.DataFrame:
     before the first step. Layers are in the order of their names, numbers as numbers.
 
     Raises:
-        ValueError: no run has such curves, or several designs have.
+        ValueError: no run was trained with QIL, those that were recorded no intervals, or several designs did.
     """
+    _check_recorded(study)
     curves = training.curves_with(study, PREFIX, "with QIL")
     long = curves.melt(KEYS[:3], training.quantities(curves, PREFIX))
     names = long["variable"].str.removeprefix(PREFIX).str.rsplit("/", n=2, expand=True)
     named = long.assign(layer=names[0], role=names[1], quantity=names[2])
     table = named.pivot(index=KEYS, columns="quantity", values="value").reset_index().rename_axis(columns=None)
     return table.sort_values(KEYS, key=_places, ignore_index=True)[KEYS + VALUES]
+
+
+def _check_recorded(study: Study) -> None:
+    """Refuse runs with QIL none of which recorded its intervals, which `curves_with` would take for runs without."""
+    qil = [run for run in study.records.values() if "qil" in map(run["config"].get, ROLES)]
+    epochs = [epoch for run in qil for epoch in run.get("curves", [])]
+    if qil and not any(name.startswith(PREFIX) for epoch in epochs for name in epoch):
+        raise ValueError(f"the runs with QIL below {study.folder} recorded no QIL intervals; train again")
 
 
 def _places(column: "pd.Series[str]") -> "pd.Series[int]":

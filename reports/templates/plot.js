@@ -143,7 +143,8 @@ function difference(first, second) {
   if (values.every((value) => Math.abs(value - values[0]) < 1e-9)) return `${signed(mean)} points in each of ${seeds.length} seeds: no spread to judge by`;
   const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1);
   const half = report.quantiles[seeds.length - 2] * Math.sqrt(variance / values.length);
-  const verdict = Math.abs(mean) > half ? "a difference is shown, uncorrected for how many pairs are looked at" :
+  const normal = seeds.length < 6 ? " if differences are normal" : ""; // below, the exact test cannot reach 5 %
+  const verdict = Math.abs(mean) > half ? `a difference is shown${normal}, uncorrected for how many pairs are looked at` :
     `no difference shown; an effect below ${half.toFixed(2)} points could not have been seen`;
   return `${signed(mean)} points, 95 % interval ${signed(mean - half)} to ${signed(mean + half)}, paired over ${seeds.length} seeds: ${verdict}`;
 }
