@@ -210,6 +210,9 @@ def test_a_design_with_its_network_shows_codes_multipliers_and_checks(tiny_study
     assert "Weight codes" in page.text
     assert "table: 3-bit post weights, 3-bit uniform activations" in page.text
     assert "table_entry" in page.text
+    assert "codes decode to the trained values" in page.text
+    assert "what is rounded after that, by POST's table of products" in page.text
+    assert "computes what was trained" not in page.text
     assert "hwsim train" in page.text
     saved = json.loads((tiny_study / "digits-digits_resnet-post-w3a3-s0" / "record.json").read_text())
     labels = [str(a["aria-label"]) for a in page.of("svg")]

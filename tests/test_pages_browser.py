@@ -4,6 +4,7 @@ import csv
 import io
 import shutil
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 RECORDS = Path(__file__).parents[1] / "benchmarks" / "results" / "cifar10"
+FRONT = {"uniform-w2a2", "uniform-w3a3", "post-w4a4", "uniform-w4a4"}  #: of accuracy against energy, below
 CHROMIUM = shutil.which("chromium")
 
 
@@ -106,6 +108,42 @@ def test_the_axis_changes_and_the_address_remembers_it(page: "Page") -> None:
     page.reload()
     page.wait_for_selector("#plot .point")
     assert page.locator("#plot .xtitle").text_content() == "weight storage [bit]"
+
+
+@pytest.mark.parametrize("logarithmic", [True, False])
+def test_designs_that_would_overlap_stand_in_the_order_of_their_costs(page: "Page", logarithmic: bool) -> None:
+    """The front stays where it is, also where two of it are so near that a third one has no room between them."""
+    page.get_by_label("logarithmic").set_checked(logarithmic)
+    designs = {  # energy, accuracy
+        "uniform-w2a2": (120_000, 80),
+        "apot-w2a2": (120_000, 79),
+        "post-w3a3": (192_500, 70),
+        "uniform-w3a3": (192_944, 94),
+        "pot-w3a3": (193_228, 91),
+        "pot-w4a4": (196_500, 93),
+        "post-w4a4": (267_000, 96),
+        "apot-w4a4": (267_050, 95),
+        "uniform-w4a4": (267_100, 97),
+        "uniform-w8a8": (400_000, 95),
+    }
+    given = [{"name": name, "costs": {"energy": cost}, "accuracy": y} for name, (cost, y) in designs.items()]
+    script = "(given) => Object.fromEntries([...places(given, 'energy')].map(([design, x]) => [design.name, x]))"
+    placed: dict[str, float] = page.evaluate(script, given[::-1])
+    moved = {name for name, x in placed.items() if x != designs[name][0]}
+    assert {"apot-w2a2", "post-w3a3", "pot-w3a3"} <= moved <= {*designs} - FRONT - {"uniform-w8a8"}
+    assert placed["apot-w2a2"] < designs["apot-w2a2"][0]  # of equal ones the first goes to the left
+    assert sorted(placed, key=placed.__getitem__) == ["apot-w2a2", *(name for name in designs if name != "apot-w2a2")]
+    crowded = [name for name in placed if name != "apot-w4a4" and name not in FRONT - {"uniform-w3a3"}]
+    spots = sorted(placed[name] for name in crowded)
+    assert min(later / earlier for earlier, later in pairwise(spots)) > 1.01
+
+
+def test_the_caption_says_that_designs_were_moved_if_any_was(page: "Page") -> None:
+    said = page.get_by_text("designs of nearly equal cost stand side by side")
+    assert said.is_visible()
+    page.evaluate("report.designs.splice(3); draw()")
+    assert page.locator("#plot .point").count() == 2
+    assert not said.is_visible()
 
 
 def test_csv_holds_what_is_shown_exactly(page: "Page") -> None:

@@ -93,8 +93,8 @@ def test_accuracy_cost_draws_every_measured_design_where_it_is(axis: str, column
 @pytest.mark.parametrize(
     ("axis", "label"),
     [
-        ("bops", "bit operations per image\n(MACs x weight bits x activation bits)"),
-        ("storage", "weight storage [bit]\n(weight codes, without scales and biases)"),
+        ("bops", "bit operations per image\n(MACs x weight bits x activation bits"),
+        ("storage", "weight storage [bit]\n(weight codes, without scales and biases"),
         ("energy", "energy per image [J]\n(arithmetic, buffers and DRAM; "),
         ("area", "area of the processing element [µm²]\n(multiplier of most products, accumulator for 4608"),
         ("cycles", "cycles per image\n(longer of computation and transfers; "),
@@ -168,6 +168,13 @@ def test_of_nearly_equal_costs_the_dearer_stands_further_right_and_the_front_in_
     factor = points["weights"].map({"uniform": 1.0, "pot": 1.02, "post": 0.99, "codebook": 1.01})
     points["bops"] = points["bops"].where(points["bops"] < largest, largest * factor)
     assert steps_aside(points) == {"uniform": 0, "POT": 9, "POST": 0, "codebook": 4.5}
+
+
+def test_the_axis_says_that_designs_were_moved_if_any_was() -> None:
+    moved, alone = design_points(), design_points().iloc[[1, 2]]
+    labels = [" ".join(accuracy_cost.draw(points).axes[0].get_xlabel().split()) for points in (moved, alone)]
+    counted = "bit operations per image (MACs x weight bits x activation bits"
+    assert labels == [f"{counted}; designs of nearly equal cost stand side by side)", f"{counted})"]
 
 
 def test_error_bars_are_one_standard_deviation() -> None:

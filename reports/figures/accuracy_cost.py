@@ -24,6 +24,7 @@ PANEL_HEIGHT_IN = 2.1
 LINE_HEIGHT_IN = 0.12  #: of labels above and below a panel
 SAME_PLACE = 1.04  #: costs closer than this ratio share a label and stand side by side
 ASIDE_PT = 4.5  #: that far, so that none hides another
+MOVED = "designs of nearly equal cost stand side by side"
 NARROWEST = 1.5  #: ratio of costs below which an axis is widened, so that designs of one cost stand in its middle
 LABEL_SHARE = 0.07  #: of an axis, that a label above it needs
 NOTE_WIDTH = 50  #: characters that a line below an axis has room for
@@ -61,8 +62,8 @@ def data_with_networks(study: Study) -> pd.DataFrame:
 def draw(points: pd.DataFrame, axis: str = "bops") -> Figure:
     """Return the figure: a panel per data set and model, a point per design, error bars of one standard deviation.
 
-    Designs of nearly equal cost are drawn side by side. The float baseline is a horizontal line. A design whose
-    integer accuracy or cost was not measured is left out.
+    Designs of nearly equal cost are drawn side by side, and the axis says so. The float baseline is a horizontal line.
+    A design whose integer accuracy or cost was not measured is left out.
 
     Args:
         points: the designs.
@@ -77,9 +78,9 @@ def draw(points: pd.DataFrame, axis: str = "bops") -> Figure:
     if measured.empty:
         source = "; it is computed of the network beside a record" if axis in ON_NETWORK else ""
         raise ValueError(f"no design has both an integer accuracy and {COLUMNS[axis]}{source}")
-    panels = list(measured.groupby(["data", "model"]))
+    panels = [(key, _placed(rows)) for key, rows in measured.groupby(["data", "model"])]
     with style.paper():
-        lines = len(_label(axis)) + max(_marks(rows).map(len).max() for _, rows in panels)
+        lines = max(len(_label(axis, rows)) + _marks(rows).map(len).max() for _, rows in panels)
         drawing = style.figure(height_in=(PANEL_HEIGHT_IN + LINE_HEIGHT_IN * lines) * len(panels))
         grid = drawing.subplots(len(panels), 1, squeeze=False)[:, 0]
         for axes, (key, rows) in zip(grid, panels, strict=True):
@@ -92,17 +93,22 @@ def draw(points: pd.DataFrame, axis: str = "bops") -> Figure:
 
 
 def _panel(drawing: Figure, axes: Axes, rows: pd.DataFrame, axis: str) -> None:
-    rows = rows.assign(front=pareto_front(rows["cost"], rows["accuracy_integer_mean"]))
     _front(axes, rows[rows["front"]].sort_values("cost"))
     families = list(rows["weights"].unique())
-    for _, chosen in rows.assign(step=_steps_aside(rows)).groupby(["weights", "step"], sort=False):
+    for _, chosen in rows.groupby(["weights", "step"], sort=False):
         first = chosen.iloc[0]
         aside = ScaledTranslation(first["step"] * ASIDE_PT / 72, 0, drawing.dpi_scale_trans)
         _points(axes, chosen, style.look(first["weights"], families), axes.transData + aside)
     axes.set_ylabel(f"integer accuracy [%]\n(mean and s.d., {_seeds(rows)})")
     _cost_scale(axes, rows["cost"], axis)
-    axes.set_xlabel("\n".join(_label(axis)))
+    axes.set_xlabel("\n".join(_label(axis, rows)))
     _mark_bits(axes, _marks(rows))
+
+
+def _placed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the designs with whether they are of the front and how many steps they stand beside their cost."""
+    rows = rows.assign(front=pareto_front(rows["cost"], rows["accuracy_integer_mean"]))
+    return rows.assign(step=_steps_aside(rows))
 
 
 def _front(axes: Axes, front: pd.DataFrame) -> None:
@@ -190,11 +196,12 @@ def _cost_scale(axes: Axes, costs: "pd.Series[float]", axis: str) -> None:
     axes.minorticks_off()
 
 
-def _label(axis: str) -> list[str]:
-    """Return the lines below an axis: the cost with its unit, and what is counted."""
+def _label(axis: str, rows: pd.DataFrame) -> list[str]:
+    """Return the lines below an axis: the cost with its unit, what is counted, and whether designs were moved."""
     cost = AXES[axis]
     unit = bars.SHOWN_UNITS.get(cost.unit, (cost.unit,))[0]
-    return [f"{cost.label} [{unit}]" if unit else cost.label, *textwrap.wrap(f"({cost.note})", NOTE_WIDTH)]
+    note = f"({cost.note}{f'; {MOVED}' if rows['step'].any() else ''})"
+    return [f"{cost.label} [{unit}]" if unit else cost.label, *textwrap.wrap(note, NOTE_WIDTH)]
 
 
 def _marks(rows: pd.DataFrame) -> "pd.Series[Any]":

@@ -4,6 +4,8 @@ const find = (id) => document.getElementById(id);
 const SYMBOLS = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star"];
 const KNOWN = ["uniform", "pot", "post"];
 const families = [...new Set([...KNOWN, ...report.designs.map((design) => design.family)])].filter((name) => name !== "float");
+const MARKER = 0.013; // width of a point, as a share of the axis
+const MARGIN = 1.3; // by which a logarithmic axis goes beyond the costs
 const chosen = []; // at most two designs, by their place in the table
 
 const group = () => Number(find("group")?.value ?? 0);
@@ -30,22 +32,44 @@ function paretoFront(designs, axis) {
 }
 
 function places(designs, axis) {
-  // Designs of nearly equal cost stand side by side; one of the Pareto front stays in its place.
-  const front = new Set(paretoFront(designs, axis));
-  const ranked = [...designs].sort((a, b) => a.costs[axis] - b.costs[axis] || front.has(b) - front.has(a));
-  const logarithmic = find("log").checked;
-  const [low, high] = [ranked.at(0)?.costs[axis], ranked.at(-1)?.costs[axis]];
-  const step = (logarithmic ? Math.log(high / low || 1) || 0.3 : high - low || low) * 0.013;
-  const placed = new Map();
-  let [start, rank] = [0, 0];
-  for (const design of ranked) {
-    const cost = design.costs[axis];
-    if (cost > start * 1.04) [start, rank] = [cost, 0];
-    const aside = Math.ceil(rank / 2) * (rank % 2 ? -1 : 1) * step;
-    placed.set(design, logarithmic ? cost * Math.exp(aside) : cost + aside);
-    rank += 1;
+  // Designs of the Pareto front stay at their costs; others step aside as far as they would overlap, in the order of cost.
+  const [shown, costOf] = find("log").checked ? [Math.log, Math.exp] : [Number, Number];
+  const at = (design) => shown(design.costs[axis]);
+  const front = paretoFront(designs, axis);
+  const step = MARKER * shownRange(designs.map(at));
+  const ends = [-Infinity, ...front.map(at), Infinity];
+  const placed = new Map(front.map((design) => [design, design.costs[axis]]));
+  for (const [gap, members] of between(designs, front, at).entries()) {
+    const spots = sideBySide(members.map(at), ends[gap], ends[gap + 1], step);
+    members.forEach((design, i) => placed.set(design, spots[i] === at(design) ? design.costs[axis] : costOf(spots[i])));
   }
   return placed;
+}
+
+function shownRange(costs) {
+  const spread = Math.max(...costs) - Math.min(...costs);
+  return find("log").checked ? spread + 2 * Math.log(MARGIN) : spread || Math.max(...costs);
+}
+
+function between(designs, front, at) {
+  // The designs before, between and after those of the front, in the order of cost; equal ones on both sides in turn.
+  const gaps = [[], ...front.map(() => [])];
+  const turns = front.map(() => 0);
+  const others = designs.filter((design) => !front.includes(design)).sort((a, b) => at(a) - at(b));
+  for (const design of others) {
+    const last = front.filter((member) => at(member) <= at(design)).length - 1;
+    const isLeft = at(front[last]) === at(design) && turns[last]++ % 2 === 0;
+    gaps[isLeft ? last : last + 1].push(design);
+  }
+  return gaps;
+}
+
+function sideBySide(spots, low, high, step) {
+  // Rising numbers between two ends, a step apart where there is room, else evenly.
+  const moved = [...spots];
+  for (let i = 0; i < moved.length; i += 1) moved[i] = Math.max(moved[i], (moved[i - 1] ?? low) + step);
+  for (let i = moved.length - 1; i >= 0; i -= 1) moved[i] = Math.min(moved[i], (moved[i + 1] ?? high) - step);
+  return moved[0] > low ? moved : spots.map((_, i) => low + ((high - low) * (i + 1)) / (spots.length + 1));
 }
 
 function hover(design, axis) {
@@ -97,7 +121,7 @@ function baselineShapes() {
 function ticks(designs, axis) {
   if (!find("log").checked || !designs.length) return {};
   const costs = designs.map((design) => design.costs[axis]);
-  const [low, high] = [Math.min(...costs) / 1.3, Math.max(...costs) * 1.3];
+  const [low, high] = [Math.min(...costs) / MARGIN, Math.max(...costs) * MARGIN];
   const steps = high < 20 * low ? [1, 2, 3, 5, 7] : high < 200 * low ? [1, 2, 5] : [1];
   const values = [];
   for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power += 1) {
@@ -129,6 +153,7 @@ function draw() {
   const placed = places(designs, axis);
   const traces = used.map((family) => familyTrace(family, axis, designs.filter((design) => design.family === family), placed));
   find("axis-note").textContent = `Cost: ${report.axes[axis].note}.`;
+  find("moved").hidden = designs.every((design) => placed.get(design) === design.costs[axis]);
   const buttons = [["toImage"], ["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]]; // none leads elsewhere
   const options = { responsive: true, displaylogo: false, modeBarButtons: buttons };
   return Plotly.react("plot", [frontTrace(designs, axis), ...traces], layout(designs, axis), options);
