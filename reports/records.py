@@ -24,6 +24,7 @@ EXPORT_FIELDS = (
 )
 COST_FIELDS = ("layer", "part", "quantity", "value", "unit", "convention", "source")
 FLOAT_DESIGN = "float"
+ROUNDING = 1e-9  #: Accuracies may differ from the quotient of their counts by that much.
 
 #: What seeds of one design may have different: the rest of their configuration is what the design is.
 MAY_DIFFER = {"seed", "init", "data_dir", "threads", "checkpoint_seconds"}
@@ -119,6 +120,7 @@ def _problem(record: Any) -> str | None:
     return (
         _config_problem(record)
         or _accuracy_problem(record["accuracy"])
+        or _counts_problem(record["accuracy"], record.get("counts", {}))
         or _cost_problem(record.get("cost", []))
         or _export_problem(record.get("export", {}).get("layers", []))
     )
@@ -142,6 +144,20 @@ def _accuracy_problem(accuracy: Mapping[str, Any]) -> str | None:
     for name, value in accuracy.items():
         if not _is_number(value) or not 0 <= value <= 1:
             return f"accuracy {name} must be in 0..1, got {value!r}"
+    return None
+
+
+def _counts_problem(accuracy: Mapping[str, Any], counts: Mapping[str, Any]) -> str | None:
+    """Say which accuracy is not the share of right answers that the record counts."""
+    images = counts.get("test_images")
+    for name, value in accuracy.items():
+        right = counts.get(f"{name}_correct")
+        if right is None or images is None:
+            continue
+        if not (_is_number(right) and _is_number(images) and 0 <= right <= images > 0):
+            return f"counts {name}_correct must be in 0..test_images, got {right!r} of {images!r}"
+        if abs(value - right / images) > ROUNDING:
+            return f"accuracy {name} must be {name}_correct / test_images of counts, {right}/{images}, got {value!r}"
     return None
 
 

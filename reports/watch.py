@@ -11,6 +11,7 @@ from threading import Event, Thread
 from urllib.parse import unquote, urlsplit
 
 from reports.pages import INDEX, build_pages
+from reports.pages.networks import NETWORK_NAME
 from reports.pages.template import render
 from reports.records import RECORD_NAME, load_study
 
@@ -26,7 +27,7 @@ class View:
         pages: HTML by path.
         version: how many views there were before.
         problem: why the newest records are not among them; empty if they are.
-        signature: the records that were looked at.
+        signature: the records, and the networks beside them, that were looked at.
     """
 
     pages: dict[str, str]
@@ -61,9 +62,10 @@ class Watcher:
         return True
 
     def _signature(self) -> Signature:
+        records = [path for folder in self.folders for path in folder.rglob(RECORD_NAME)]
         found = set()
-        for path in (path for folder in self.folders for path in folder.rglob(RECORD_NAME)):
-            with suppress(FileNotFoundError):  # a run that was removed meanwhile
+        for path in (*records, *(path.with_name(NETWORK_NAME) for path in records)):
+            with suppress(FileNotFoundError):  # a run that was removed meanwhile, or one without a network
                 stat = path.stat()
                 found.add((path, stat.st_mtime_ns, stat.st_size))
         return frozenset(found)

@@ -12,12 +12,15 @@ from run_records import DESIGNS, record, save
 from hwsim.cost.gates import find_gates
 from hwsim.formats import Uniform, make_format
 from hwsim.multipliers import multiplier_for
-from reports.pages import build_pages
-from reports.pages.answer import answer, points
+from hwsim.network_file import load_network
+from hwsim.nodes import Matmul
+from reports.pages import build_pages, networks
+from reports.pages.answer import answer
 from reports.pages.design import page_designs, slugs
 from reports.paired import Difference
 from reports.records import load_study
 from reports.report import write_report
+from reports.statement import points
 
 VOID = {"meta", "link", "input", "br", "path", "img", "hr"}
 EVIL = "</script><script>alert(1)</script>"
@@ -235,6 +238,45 @@ def test_a_damaged_network_is_named(tiny_study: Path, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match=r"post-w3a3-s0/network\.safetensors"):
         pages_of(tmp_path / "runs")
+
+
+@pytest.mark.parametrize(
+    ("named", "problem"),
+    [
+        ("uniform-w3a3", "layer layer1.0.conv1 has 3-bit post weights, the run 3-bit uniform ones"),
+        ("post-w4a4", "layer layer1.0.conv1 has 3-bit post weights, the run 4-bit post ones"),
+    ],
+)
+def test_the_network_of_another_design_is_refused_by_name(
+    tiny_study: Path, tmp_path: Path, named: str, problem: str
+) -> None:
+    before = tiny_study / "digits-digits_resnet-post-w3a3-s0"
+    after = rename_design(before, tmp_path / f"digits-digits_resnet-{named}-s0", named)
+    with pytest.raises(ValueError, match=f"{after.name}/network.safetensors is not the network .* it: {problem}"):
+        pages_of(tmp_path)
+
+
+def test_a_network_that_is_uniform_throughout_is_not_of_another_method(tiny_study: Path, tmp_path: Path) -> None:
+    """Outer layers are uniform whatever the method is; inner ones are not."""
+    network = load_network(tiny_study / "digits-digits_resnet-post-w3a3-s0" / "network.safetensors")
+    outer = [node for node in network.nodes if isinstance(node, Matmul)][:1] * 3
+    config = {"weights": "post", "bits": 3, "first_last_bits": 8}
+    networks._check_formats(tmp_path, outer[:2], config)
+    with pytest.raises(ValueError, match="layer conv1 has 8-bit uniform weights, the run 3-bit post ones"):
+        networks._check_formats(tmp_path, outer, config)
+    networks._check_formats(tmp_path, outer, config | {"overrides": {"layer*": {"bits": 2}}})
+    networks._check_formats(tmp_path, outer, config | {"weights": "qil"})
+
+
+def rename_design(before: Path, after: Path, design: str) -> Path:
+    """Copy a run as one of another design, with its network, and return the copy."""
+    shutil.copytree(before, after)
+    content = json.loads((after / "record.json").read_text())
+    family, _, bits = design.partition("-w")
+    content["run_id"] = after.name
+    content["config"] |= {"weights": family, "bits": int(bits[0])}
+    (after / "record.json").write_text(json.dumps(content))
+    return after
 
 
 def test_what_is_said_of_a_loss_is_corrected_for_how_many_designs_there_are(runs: Path) -> None:

@@ -23,6 +23,10 @@ LAYERED = ("post-w4a4", "pot-w4a4", "uniform-w2a2", "uniform-w4a4")
 Damage = Callable[[dict[str, Any]], object]
 
 
+def counted(right: Any, images: int) -> Damage:
+    return lambda record: record.update(counts={"integer_correct": right, "test_images": images})
+
+
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
     for family, bits in reversed(DESIGNS):
@@ -148,6 +152,13 @@ def test_a_layers_table_per_design(study: Path) -> None:
     }
 
 
+def test_an_accuracy_may_be_that_of_its_counts(study: Path) -> None:
+    path = study / "digits-digits_resnet-pot-w4a4-s0" / "record.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"counts": {"integer_correct": 97, "test_images": 100, "agree": 3}}))
+    assert len(load_study(study).runs) == 15
+
+
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
@@ -161,6 +172,10 @@ def test_a_layers_table_per_design(study: Path) -> None:
         (lambda r: r["accuracy"].update(qat=97.5), r"accuracy qat must be in 0\.\.1, got 97\.5"),
         (lambda r: r["accuracy"].update(qat=NAN), r"accuracy qat must be in 0\.\.1, got nan"),
         (lambda r: r["accuracy"].update(qat="high"), r"accuracy qat must be in 0\.\.1, got 'high'"),
+        (counted(right=90, images=100), r"accuracy integer must be integer_correct / test_images of counts, 90/100"),
+        (counted(right=101, images=100), r"counts integer_correct must be in 0\.\.test_images, got 101 of 100"),
+        (counted(right="97", images=100), r"counts integer_correct must be in 0\.\.test_images, got '97' of 100"),
+        (counted(right=0, images=0), r"counts integer_correct must be in 0\.\.test_images, got 0 of 0"),
         (lambda r: r.update(cost={}), "cost must be a list of rows, got dict"),
         (lambda r: r["cost"][1].pop("unit"), "cost row 1 must have the fields layer, part, quantity, value, unit"),
         (lambda r: r.update(volatile=3), "volatile must be of type dict, got 3"),

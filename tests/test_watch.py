@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,6 +67,23 @@ def test_only_this_machine_is_answered(server: http.client.HTTPConnection) -> No
     """A page elsewhere whose name is made to point here asks with its own name."""
     assert get(server, "/", Host="elsewhere.example:80") == (403, "only for this machine")
     assert get(server, "/", Host="localhost:1")[0] == 200
+
+
+def test_a_network_that_comes_or_changes_later_is_looked_at(tmp_path: Path, tiny_study: Path) -> None:
+    shutil.copytree(tiny_study, tmp_path / "runs")
+    network = next((tmp_path / "runs").glob("*post*/network.safetensors"))
+    content = network.read_bytes()
+    network.unlink()
+    watcher = Watcher([tmp_path / "runs"])
+    page = "designs/post-w3a3.html"
+    assert "Weight codes" not in watcher.view.pages[page]
+    network.write_bytes(content)
+    assert watcher.refresh()
+    assert "Weight codes" in watcher.view.pages[page]
+    network.write_bytes(content[:100])
+    assert watcher.refresh()
+    assert "network.safetensors" in watcher.view.problem
+    assert not watcher.refresh()
 
 
 def test_a_damaged_first_record_is_told_and_mended(tmp_path: Path) -> None:

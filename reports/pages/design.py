@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,12 @@ class PageDesign:
         return {name: float(costs[name]) for name in AXES if not pd.isna(costs.get(name))}
 
 
+@lru_cache(maxsize=1)
 def page_designs(study: Study) -> list[PageDesign]:
     """Return the designs of a study, in the order of its table.
 
     Raises:
-        ValueError: as `designs`, or a network is damaged.
+        ValueError: as `designs`, or a network is damaged or of another design.
     """
     runs: dict[tuple[str, ...], dict[Path, Record]] = {}
     for path, record in sorted(study.records.items(), key=lambda item: item[1]["seed"]):
@@ -116,5 +118,6 @@ def _key(record: Record) -> tuple[str, ...]:
     return record["study"], config["data"], config["model"], design_of(record)
 
 
-def _facts(runs: Iterable[Path]) -> NetworkFacts | None:
-    return next((facts for facts in map(network_facts, runs) if facts), None)
+def _facts(runs: Mapping[Path, Record]) -> NetworkFacts | None:
+    found = (network_facts(path, record["config"]) for path, record in runs.items())
+    return next((facts for facts in found if facts), None)

@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hwsim.cost import accelerator
 from hwsim.cost.gates import GateRow, find_gates
 from hwsim.cost.technology import MissingConstantError
-from hwsim.formats import Format
+from hwsim.formats import FORMATS, Format
 from hwsim.multipliers import Multiplier
 from hwsim.network_file import load_network
 from hwsim.nodes import Matmul
@@ -54,17 +55,22 @@ class NetworkFacts:
     problem: str = ""
 
 
-def network_facts(record: Path) -> NetworkFacts | None:
+def network_facts(record: Path, config: Mapping[str, Any]) -> NetworkFacts | None:
     """Return what the network beside a record tells, None if there is none.
 
+    Args:
+        record: the record's file.
+        config: the configuration of its run.
+
     Raises:
-        ValueError: the network's file is damaged; it is named.
+        ValueError: the network's file is damaged or of another design; it is named.
     """
     path = record.with_name(NETWORK_NAME)
     if not path.is_file():
         return None
     network = load_network(path)
     layers = [node for node in network.nodes if isinstance(node, Matmul)]
+    _check_formats(path, layers, config)
     workload = Workload.from_network(network)
     costs, problem = _costs(workload)
     return NetworkFacts(tuple(map(_histogram, layers)), _multipliers(layers), costs | _area(workload), problem)
@@ -73,6 +79,27 @@ def network_facts(record: Path) -> NetworkFacts | None:
 def format_words(fmt: Format) -> str:
     """Return a format in words, such as "4-bit post" or "8-bit uniform"."""
     return f"{fmt.bits}-bit {fmt.name}"
+
+
+def _check_formats(path: Path, layers: list[Matmul], config: Mapping[str, Any]) -> None:
+    """Refuse a network whose weights have other formats than its run's, where the method has its format's name.
+
+    A layer has the format of the method at its bits, or is an outer one, uniform at the bits of those; of three layers
+    one is not an outer one. Layers with settings of their own (`overrides`) are not checked.
+    """
+    if config["weights"] not in FORMATS or config.get("overrides"):
+        return
+    inner, outer = (config["weights"], config["bits"]), ("uniform", config.get("first_last_bits"))
+    formats = {layer.name: layer.multiplier.weight for layer in layers}
+    kinds = {name: (fmt.name, fmt.bits) for name, fmt in formats.items()}
+    wrong = [name for name, kind in kinds.items() if kind not in (inner, outer)]
+    if len(layers) > 2 and inner not in kinds.values():
+        wrong.append(layers[1].name)
+    if wrong:
+        raise ValueError(
+            f"{path} is not the network of the record beside it: layer {wrong[0]} has "
+            f"{format_words(formats[wrong[0]])} weights, the run {inner[1]}-bit {inner[0]} ones"
+        )
 
 
 def _costs(workload: Workload) -> tuple[dict[str, float], str]:
