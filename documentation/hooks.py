@@ -16,13 +16,14 @@ import command_pages  # noqa: E402
 import method_pages  # noqa: E402
 import module_pages  # noqa: E402
 import multiplier_pages  # noqa: E402
+import notebook_pages  # noqa: E402
 from links import ROOT_PAGES, site_links  # noqa: E402
 
 
 @cache
 def generated() -> dict[str, str]:
-    """Return the pages that are made from the code, by place on the site."""
-    makers = (command_pages, method_pages, module_pages, multiplier_pages)
+    """Return the pages that are made from the code and the notebooks, by place on the site."""
+    makers = (command_pages, method_pages, module_pages, multiplier_pages, notebook_pages)
     return {place: text for maker in makers for place, text in maker.pages().items()}
 
 
@@ -64,19 +65,21 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, place, content=(ROOT / source).read_text(encoding="utf-8")))
     for record in sorted((ROOT / "benchmarks" / "results").rglob("record.json")):
         files.append(File.generated(config, record.relative_to(ROOT).as_posix(), abs_src_path=str(record)))
-    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        files.append(File.generated(config, f"notebooks/{notebook.name}", abs_src_path=str(notebook)))
+    for source in notebook_pages.sources().values():
+        files.append(File.generated(config, source, abs_src_path=str(ROOT / source)))
+    for place, picture in notebook_pages.pictures().items():
+        files.append(File.generated(config, place, content=picture))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Return a page whose links lead to pages of the site."""
     place = page.file.src_uri
-    if place in generated():
-        return markdown if place.startswith("modules/") else site_links(markdown, f"docs/{place}", place, _modules())
+    if place.startswith("modules/"):
+        return markdown
     if place == method_pages.OVERVIEW:
         markdown = method_pages.overview(markdown)
-    sources = {page: source for source, page in ROOT_PAGES.items()}
+    sources = {page: source for source, page in ROOT_PAGES.items()} | notebook_pages.sources()
     return site_links(markdown, sources.get(place, f"docs/{place}"), place, _modules())
 
 

@@ -54,4 +54,6 @@ def _page_of(target: str) -> str:
         return ROOT_PAGES[target]
     if target.endswith(".py"):
         return module_page(target.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
+    if target.endswith(".ipynb"):
+        return target.removesuffix(".ipynb") + ".md"
     return target.removeprefix("docs/")
