@@ -1,6 +1,6 @@
 """The report of a study: every page, every table and every figure, as files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -8,8 +8,10 @@ from matplotlib.figure import Figure
 
 from hwsim.files import atomic_write
 from hwsim.output import render
-from reports.figures import FIGURES, FigureKind, style
-from reports.pages import build_pages
+from reports.figures import FIGURES, HARDWARE_FIGURES, FigureKind, style
+from reports.figures.accuracy_cost import ON_NETWORK
+from reports.pages import Download, build_pages
+from reports.pages.design import page_designs
 from reports.records import Study
 from reports.tables import TABLES, Table
 
@@ -27,13 +29,15 @@ def write_report(study: Study, out: str | Path) -> list[Path]:
         out: folder that gets `tables/`, `figures/`, `designs/` and `index.html`.
 
     Raises:
-        ValueError: no design was measured, the runs of one differ in a size, or a network beside a record is damaged.
+        ValueError: no design was measured, the runs of one differ in a size, or a network beside a record is damaged
+            or of another design.
         OSError: a file cannot be written.
     """
     target = Path(out)
     tables = [table for make in TABLES.values() for table in make(study)]
-    figures = {name: draw_figure(kind, study) for name, kind in FIGURES.items()}  # all, before any file is written
-    pages = build_pages(study, target)
+    kinds = report_figures(study)
+    figures = {name: draw_figure(kind, study) for name, kind in kinds.items()}  # all, before any file is written
+    pages = build_pages(study, target, downloads=_downloads(tables, kinds))
     written = [path for table in tables for path in write_table(table, target / "tables")]
     for name, (drawing, numbers) in figures.items():
         written += write_figure(name, drawing, numbers, target / "figures")
@@ -47,10 +51,32 @@ def report_files(study: Study, out: str | Path) -> list[Path]:
         ValueError: as `write_report`.
     """
     target = Path(out)
-    tables = [table.name for make in TABLES.values() for table in make(study)]
-    files = [target / "tables" / f"{name}{ending}" for name in tables for ending in TABLE_ENDINGS.values()]
-    files += [target / "figures" / f"{name}{ending}" for name in FIGURES for ending in (*FIGURE_ENDINGS, ".csv")]
+    tables = [table for make in TABLES.values() for table in make(study)]
+    files = [target / name for download in _downloads(tables, report_figures(study)) for name in download.files]
     return files + [target / name for name in reversed(build_pages(study, target))]
+
+
+def report_figures(study: Study) -> dict[str, FigureKind]:
+    """Return the figures that a report of the study holds, by name: those of hardware as far as its networks tell.
+
+    Raises:
+        ValueError: as `write_report`.
+    """
+    known = {name for design in page_designs(study) if design.accuracy("integer") for name in design.costs}
+    of_hardware = [f"accuracy-{name}" for name in ON_NETWORK if name in known]
+    return {**FIGURES, **{name: HARDWARE_FIGURES[name] for name in of_hardware}}
+
+
+def _downloads(tables: Sequence[Table], figures: Mapping[str, FigureKind]) -> list[Download]:
+    """Return the files of all tables and figures in the order in which they are written."""
+    of_tables = [
+        Download(table.title, tuple(f"tables/{table.name}{ending}" for ending in TABLE_ENDINGS.values()))
+        for table in tables
+    ]
+    endings = (*FIGURE_ENDINGS, ".csv")
+    return of_tables + [
+        Download(kind.caption, tuple(f"figures/{name}{ending}" for ending in endings)) for name, kind in figures.items()
+    ]
 
 
 def draw_figure(kind: FigureKind, study: Study) -> tuple[Figure, pd.DataFrame]:

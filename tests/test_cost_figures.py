@@ -182,6 +182,8 @@ def test_storage_is_as_counted_and_drawn() -> None:
     )
     assert whole | activations == values
     assert beside == {part: widths for part, widths in whole.items() if part != "codes"}
+    assert "values that\nare no codes count 32 bits in it, at every width" in drawing.axes[2].get_xlabel()
+    assert cut_or_overlapping(drawing) == []
 
 
 def _widths(containers: Any) -> dict[str, list[float]]:

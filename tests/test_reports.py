@@ -1,6 +1,7 @@
 """From run records to tables: nothing lost, nothing invented, bad records refused by name."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from run_records import DESIGNS, record, save
 
 from hwsim.output import Row
 from reports.designs import designs, ordered, spread
+from reports.figures import FIGURES
 from reports.records import load_study
-from reports.report import write_report, write_table
+from reports.report import report_files, write_report, write_table
 from reports.tables import TABLES
 from reports.tables.designs import compact, with_deviation
 from reports.tables.table import plain
@@ -272,6 +274,20 @@ def test_a_report_is_written_whole_with_equal_tables_each_time(study: Path) -> N
     for table in TABLES["designs"](load_study(study)):
         again = write_table(table, study / "again")
         assert [path.read_bytes() for path in again] == [path.read_bytes() for path in written[:2]]
+
+
+def test_a_report_of_networks_has_the_figures_of_their_costs_and_links_to_every_file(
+    tiny_study: Path, tmp_path: Path
+) -> None:
+    study, out = load_study(tiny_study), tmp_path / "a report"
+    assert [path for path in report_files(study, out) if path.exists()] == []
+    written = write_report(study, out)
+    assert written == report_files(study, out)
+    names = {path.stem for path in written if path.suffix == ".pdf"}
+    assert names == {*FIGURES, "accuracy-energy", "accuracy-area", "accuracy-cycles"}
+    links = re.findall(r'href="((?:figures|tables)/[^"]+)"', (out / "index.html").read_text())
+    files = [path.relative_to(out).as_posix() for path in written]
+    assert links == [name for name in files if name.startswith(("figures/", "tables/"))]
 
 
 def test_a_damaged_record_leaves_the_report_as_it_was(study: Path) -> None:

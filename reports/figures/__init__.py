@@ -94,7 +94,7 @@ FIGURES: Mapping[str, FigureKind] = {
 }
 
 
-#: Figures of a study whose runs left their networks; a report of any study cannot hold them.
+#: Figures of a study whose runs left their networks; a report holds them then.
 HARDWARE_FIGURES: Mapping[str, FigureKind] = {
     "accuracy-energy": FigureKind(
         "Integer accuracy against the energy of an image on an array, a point per design, with the Pareto front.",

@@ -15,6 +15,7 @@ from reports.figures.layer_costs import STORAGE_COLORS
 
 ACTIVATION_COLORS = {"peak": "#cc79a7", "all inputs of products": "#666666"}
 ACTIVATIONS = {"activation_peak_bits": "peak", "activation_bits": "all inputs of products"}
+PEAK_NOTE = "(the peak is of all live tensors; values that\nare no codes count 32 bits in it, at every width)"
 COLUMNS = ["design", "quantity", "part", "value", "unit", "convention"]
 LINE_HEIGHT_IN = 0.11
 FONT = 6.5
@@ -42,7 +43,7 @@ def draw(stored: pd.DataFrame) -> Figure:
     activations = stored[stored["quantity"] != "storage_bits"]
     with style.paper():
         lines = [1 + style.wrapped(name).count("\n") for name in stored["design"].unique()]
-        drawing = style.figure(height_in=2.4 + 3 * LINE_HEIGHT_IN * len(lines) * (0.6 + max(lines)))
+        drawing = style.figure(height_in=2.6 + 3 * LINE_HEIGHT_IN * len(lines) * (0.6 + max(lines)))
         whole, small, live = drawing.subplots(3, 1)
         _stack(whole, parameters, f"parameters [bit]\n({parameters['convention'].iloc[0]})")
         _write_invisible(small, _stack(small, beside, "parameters without the codes [bit]"))
@@ -92,4 +93,4 @@ def _activations(axes: Axes, rows: pd.DataFrame) -> None:
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
     bars.scale(axes, "bit")
-    axes.set_xlabel("activations [bit]")
+    axes.set_xlabel(f"activations [bit]\n{PEAK_NOTE}")

@@ -1,8 +1,10 @@
 """The first page of a report: question, answer, plot, and the table of designs."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
+from urllib.parse import quote
 
 from reports.pages.answer import answer
 from reports.pages.axes import AXES
@@ -14,13 +16,27 @@ from reports.statement import statement
 from reports.tables.table import plain
 
 
-def index_page(designs: Sequence[PageDesign], folder: str, live: bool) -> str:
+@dataclass(frozen=True)
+class Download:
+    """A table or a figure as files.
+
+    Attributes:
+        title: what it shows, in a sentence.
+        files: paths in the report's folder, with slashes; each ends with its kind.
+    """
+
+    title: str
+    files: tuple[str, ...]
+
+
+def index_page(designs: Sequence[PageDesign], folder: str, live: bool, downloads: Sequence[Download] = ()) -> str:
     """Return the page.
 
     Args:
         designs: all designs of the study.
         folder: where the designs' pages are, relative to this one.
         live: whether it asks its server for news.
+        downloads: what it links to.
     """
     groups: dict[tuple[str, ...], list[PageDesign]] = {}
     for design in designs:
@@ -45,9 +61,15 @@ def index_page(designs: Sequence[PageDesign], folder: str, live: bool) -> str:
             "quantiles": [student_quantile(freedom) for freedom in range(1, most)],
         },
         runs=sum(len(design.runs) for design in designs),
+        downloads=[_links(download) for download in downloads],
         version=version("hwsim"),
         live=live,
     )
+
+
+def _links(download: Download) -> dict[str, Any]:
+    links = [(name.rpartition(".")[2].upper(), quote(name)) for name in download.files]
+    return {"title": download.title, "links": links}
 
 
 def _title(groups: dict[tuple[str, ...], list[PageDesign]]) -> str:
