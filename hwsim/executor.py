@@ -20,6 +20,7 @@ from multiprocessing import active_children, get_context, parent_process
 from typing import Any, Protocol
 
 from hwsim.errors import check_integer
+from hwsim.extras import missing_package
 
 Item = Mapping[str, Any]
 Function = Callable[[Any], Any]
@@ -110,8 +111,10 @@ def item_name(item: Item) -> str:
 
 
 def error_text(error: Exception) -> str:
-    """Return what an error says; of one that is not the user's to mend, its type, too."""
-    return str(error) if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {error}"
+    """Return what an error says; of a package that is not installed, how to install it; of a defect, its type, too."""
+    if isinstance(error, ValueError | OSError):
+        return str(error)
+    return missing_package(error) or f"{type(error).__name__}: {error}"
 
 
 @contextmanager

@@ -25,6 +25,7 @@ EXPORT_FIELDS = (
 COST_FIELDS = ("layer", "part", "quantity", "value", "unit", "convention", "source")
 FLOAT_DESIGN = "float"
 ROUNDING = 1e-9  #: Accuracies may differ from the quotient of their counts by that much.
+MAX_BITS = 64  #: Of a weight or an activation.
 
 #: What seeds of one design may have different: the rest of their configuration is what the design is.
 MAY_DIFFER = {"seed", "init", "data_dir", "threads", "checkpoint_seconds"}
@@ -119,6 +120,7 @@ def _problem(record: Any) -> str | None:
             return f"{name} must be of type {kind.__name__}, got {record[name]!r}"
     return (
         _config_problem(record)
+        or _integers_problem(record.get("counts", {}))
         or _accuracy_problem(record["accuracy"])
         or _counts_problem(record["accuracy"], record.get("counts", {}))
         or _cost_problem(record.get("cost", []))
@@ -137,6 +139,9 @@ def _config_problem(record: Record) -> str | None:
     for name, kind in {"weights": str, "bits": int, "act_bits": int}.items():
         if not isinstance(config.get(name), kind):
             return f"config {name} must be of type {kind.__name__}, got {config.get(name)!r}"
+    for name in ("bits", "act_bits"):
+        if config[name] is True or not 1 <= config[name] <= MAX_BITS:
+            return f"config {name} must be an integer in 1..{MAX_BITS}, got {config[name]!r}"
     return None
 
 
@@ -158,6 +163,14 @@ def _counts_problem(accuracy: Mapping[str, Any], counts: Mapping[str, Any]) -> s
             return f"counts {name}_correct must be in 0..test_images, got {right!r} of {images!r}"
         if abs(value - right / images) > ROUNDING:
             return f"accuracy {name} must be {name}_correct / test_images of counts, {right}/{images}, got {value!r}"
+    return None
+
+
+def _integers_problem(counts: Mapping[str, Any]) -> str | None:
+    for name, value in counts.items():
+        low = 1 if name == "test_images" else 0
+        if not isinstance(value, int) or isinstance(value, bool) or value < low:
+            return f"counts {name} must be an integer of at least {low}, got {value!r}"
     return None
 
 

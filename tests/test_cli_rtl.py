@@ -10,6 +10,7 @@ from command import error, rows, run
 from needs import needs_icarus, needs_yosys
 
 from hwsim.cli.rtl_choices import multiplier_of
+from hwsim.extras import install_command
 from hwsim.formats import PowerOfSqrtTwo, Uniform
 from hwsim.multipliers import LookupTableMultiplier
 from hwsim.synthesis.evaluate import evaluate
@@ -204,5 +205,5 @@ def test_without_amaranth_one_line_names_the_extra() -> None:
         "from hwsim.cli import main; main()"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
-    wanted = "hwsim: error: hardware descriptions need the package amaranth: pip install 'hwsim[rtl]'\n"
+    wanted = f"hwsim: error: hardware descriptions need the package amaranth: {install_command('amaranth')}\n"
     assert (ended.returncode, ended.stderr) == (2, wanted)

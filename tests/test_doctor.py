@@ -15,7 +15,7 @@ from hwsim.cli.installation import ABSENT, BROKEN, OFF, OK
 from hwsim.engines.self_check import LAYERS, SATURATE, WRAP, check_engine, check_network, present_engines
 from hwsim.engines.simulate import simulate
 from hwsim.errors import CheckFailedError
-from hwsim.extras import OPTIONAL, REQUIRED, is_installed
+from hwsim.extras import OPTIONAL, REQUIRED, install_command, is_installed
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -27,9 +27,9 @@ def test_everything_is_looked_at() -> None:
     assert set(found) >= {*REQUIRED.values(), *(package for package, _ in OPTIONAL.values())}
     assert {f"{engine} engine" for engine in present_engines()} <= set(found)
     assert {row["state"] for row in found.values()} <= {OK, OFF, ABSENT}
-    for package, (distribution, extra) in OPTIONAL.items():
+    for package, (distribution, _) in OPTIONAL.items():
         state = OK if is_installed(package) else ABSENT
-        advice = None if is_installed(package) else f"pip install 'hwsim[{extra}]'"
+        advice = None if is_installed(package) else install_command(package)
         assert (found[distribution]["state"], found[distribution]["advice"]) == (state, advice)
 
 
@@ -46,9 +46,9 @@ main()
     result = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
     assert result.returncode == 0, result.stderr
     found = {row["part"]: row for row in json.loads(result.stdout)}
-    for distribution, extra in OPTIONAL.values():
+    for package, (distribution, _) in OPTIONAL.items():
         assert found[distribution]["state"] == ABSENT
-        assert found[distribution]["advice"] == f"pip install 'hwsim[{extra}]'"
+        assert found[distribution]["advice"] == install_command(package)
     assert found["tensor, cuda"]["state"] == ABSENT
     assert "compiled engine" in found
     assert "tensor engine" not in found
@@ -62,6 +62,23 @@ def test_a_needed_package_that_does_not_import_is_told(monkeypatch: pytest.Monke
     assert found["safetensors"]["state"] == BROKEN
     assert found["safetensors"]["advice"] == "pip install --force-reinstall safetensors"
     assert result.stderr.splitlines()[-1] == "hwsim: error: this installation does not work: safetensors"
+
+
+@pytest.mark.parametrize("package", ["numpy", "numba"])
+def test_what_needs_a_package_that_does_not_import_is_told_and_all_else_looked_at(package: str) -> None:
+    code = f"import sys; sys.modules[{package!r}] = None; from hwsim.cli import main; main()"
+    words = [sys.executable, "-c", code, "doctor", "--format", "json"]
+    result = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert result.returncode == 1
+    found = {row["part"]: row for row in json.loads(result.stdout)}
+    broken = [part for part, row in found.items() if row["state"] == BROKEN]
+    assert broken[0] == package
+    assert {"processor", "engines", "caches"} <= set(broken)
+    assert any(found[part]["area"] == "check" for part in broken)
+    assert found[package]["advice"] == f"pip install --force-reinstall {package}"
+    assert found["C++ compiler"]["area"] == "programs"
+    told = f"hwsim: error: this installation does not work: {', '.join(broken)}"
+    assert result.stderr.splitlines()[-1] == told
 
 
 def test_engines_that_disagree_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

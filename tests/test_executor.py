@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from hwsim import tasks
-from hwsim.executor import Executor, Item, ItemError, Processes, Serial
+from hwsim.executor import Executor, Item, ItemError, Processes, Serial, error_text
+from hwsim.extras import install_command
 from hwsim.job_queue import MAX_CLAIMS, JobQueue
 
 ITEMS = [{"name": f"item {i}", "value": i} for i in range(7)]
@@ -88,6 +89,12 @@ def test_an_error_names_its_item_after_the_results_before_it(executor: Executor)
 def test_an_error_that_is_no_users_says_its_type(executor: Executor) -> None:
     with pytest.raises(ItemError, match=r"KeyError: 'no key'"):
         list(executor.map(broken, [{"value": 1}]))
+
+
+def test_an_error_of_a_missing_package_says_how_to_install_it() -> None:
+    missing = ModuleNotFoundError("No module named 'torch'", name="torch")
+    assert error_text(missing) == f"this needs the package torch, which is not installed: {install_command('torch')}"
+    assert error_text(ModuleNotFoundError("No module named 'mine'", name="mine")).startswith("ModuleNotFoundError: No")
 
 
 def test_results_are_not_computed_long_before_they_are_taken() -> None:

@@ -10,6 +10,7 @@ import pytest
 from circuits import SMALL
 from exact_values import CODEBOOKS
 
+from hwsim.extras import install_command
 from hwsim.formats import Apot, Codebook, IntegerFormat, Offset, PowerOfSqrtTwo, PowerOfTwo, Uniform
 from hwsim.multipliers import MULTIPLIERS, Multiplier, TableMultiplier, multiplier_for
 from hwsim.multipliers.examples import example
@@ -165,4 +166,4 @@ def test_without_amaranth_the_extra_is_named() -> None:
         "multiplier_for(Uniform(2), Uniform(2)).rtl()"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
-    assert run.stderr.endswith("hardware descriptions need the package amaranth: pip install 'hwsim[rtl]'\n")
+    assert run.stderr.endswith(f"hardware descriptions need the package amaranth: {install_command('amaranth')}\n")

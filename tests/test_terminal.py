@@ -9,7 +9,9 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from command import error, run
 
@@ -17,7 +19,7 @@ import hwsim.cli
 from hwsim.cli import COMMANDS, verbosity
 from hwsim.cli.errors import ExitCode
 from hwsim.errors import CheckFailedError
-from hwsim.extras import OPTIONAL, REQUIRED
+from hwsim.extras import OPTIONAL, REQUIRED, install_command
 from hwsim.output import console
 from trainers.config import TrainConfig
 
@@ -185,7 +187,12 @@ def raising(problem: BaseException) -> Callable[..., None]:
         (
             ModuleNotFoundError("No module named 'sklearn'", name="sklearn.datasets"),
             2,
-            "hwsim: error: this needs the package scikit-learn, which is not installed: pip install 'hwsim[train]'",
+            f"hwsim: error: this needs the package scikit-learn, which is not installed: {install_command('sklearn')}",
+        ),
+        (
+            ModuleNotFoundError("No module named 'numba'", name="numba"),
+            2,
+            "hwsim: error: this needs the package numba, which is not installed: pip install --force-reinstall numba",
         ),
         (ModuleNotFoundError("No module named 'mine'", name="mine"), 2, "hwsim: error: No module named 'mine'"),
     ],
@@ -235,6 +242,40 @@ def test_a_missing_part_is_named_with_the_command_that_brings_it(package: str, a
     code = f"import sys; sys.modules[{package!r}] = None; from hwsim.cli import main; main()"
     words = [sys.executable, "-c", code, *arguments.split()]
     result = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
-    command = f"pip install 'hwsim[{OPTIONAL[package][1]}]'"
+    command = install_command(package)
     assert result.returncode == 2
     assert result.stderr == f"hwsim: error: this needs the package {package}, which is not installed: {command}\n"
+
+
+@pytest.mark.parametrize(
+    ("origin", "command"),
+    [
+        (None, "pip install 'hwsim[train]'"),
+        ('{"url": "file:///home/me/hwsim", "dir_info": {}}', "pip install 'hwsim[train]'"),
+        ('{"url": "https://host/hwsim.whl", "archive_info": {}}', "pip install 'hwsim[train]'"),
+        (
+            '{"url": "file:///home/a%20b/hwsim", "dir_info": {"editable": true}}',
+            "pip install -e '/home/a b/hwsim[train]'",
+        ),
+    ],
+)
+def test_an_extra_is_installed_as_hwsim_was(origin: str | None, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hwsim.extras.distribution", lambda name: SimpleNamespace(read_text=lambda file: origin))
+    assert install_command("torch") == command
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",), ("--workers", "2")])
+def test_without_torch_simulate_names_the_extra_and_an_engine_that_runs(
+    options: tuple[str, ...], tiny_network: Path, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((2, 1, 8, 8)))
+    code = "import sys; sys.modules['torch'] = None; from hwsim.cli import main; main()"
+    words = [sys.executable, "-c", code, "simulate", str(tiny_network), "--images", str(tmp_path / "x.npy")]
+    result = subprocess.run([*words, *options], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert result.returncode == 2
+    assert result.stderr == (
+        "hwsim: error: the tensor engine needs the package torch, which is not installed: "
+        f"{install_command('torch')}; --engine compiled gives the same integers without it\n"
+    )
+    result = subprocess.run([*words, "--engine", "compiled"], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert result.returncode == 0, result.stderr

@@ -314,7 +314,7 @@ def writers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Writer]]:
     stand_in.SummaryWriter = Writer  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", ModuleType("torch.utils.tensorboard"))
     monkeypatch.setitem(sys.modules, stand_in.__name__, stand_in)
-    monkeypatch.setattr("trainers.tensorboard.find_spec", lambda name: object())
+    monkeypatch.setattr("trainers.tensorboard.is_installed", lambda name: True)
     Writer.made = []
     yield Writer.made
     Writer.made = []
@@ -330,8 +330,8 @@ def test_tensorboard_gets_every_metric_and_is_no_part_of_the_result(writers: lis
 
 
 def test_tensorboard_that_is_absent_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainers.tensorboard.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"tensorboard is not installed: pip install 'hwsim\[tensorboard\]'"):
+    monkeypatch.setattr("trainers.tensorboard.is_installed", lambda name: False)
+    with pytest.raises(ValueError, match=r"tensorboard is not installed: pip install .*hwsim\[tensorboard\]'"):
         check_tensorboard()
     with pytest.raises(ValueError, match="tensorboard is not installed"):
         loop.train(replace(SHORT, tensorboard=True), tmp_path / "run")

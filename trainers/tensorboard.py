@@ -1,8 +1,9 @@
 """Metrics for TensorBoard, where it is installed."""
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
+
+from hwsim.extras import install_command, is_installed
 
 
 def check_tensorboard() -> None:
@@ -11,8 +12,8 @@ def check_tensorboard() -> None:
     Raises:
         ValueError: it is not.
     """
-    if find_spec("tensorboard") is None:
-        raise ValueError("the package tensorboard is not installed: pip install 'hwsim[tensorboard]'")
+    if not is_installed("tensorboard"):
+        raise ValueError(f"the package tensorboard is not installed: {install_command('tensorboard')}")
 
 
 class TensorBoard:

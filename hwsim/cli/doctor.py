@@ -1,6 +1,6 @@
 """`hwsim doctor`: what is installed here, what of it works, and what is missing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
 from hwsim.cli.installation import (
@@ -32,13 +32,21 @@ def doctor(output: FormatOption = Output.table) -> None:
     from hwsim.errors import CheckFailedError
     from hwsim.output import write
 
-    looks = (versions, processor, engine_paths, programs, caches)
-    findings = [finding for look in looks for finding in look()]
-    findings += agreement()
+    looks = {"versions": versions, "processor": processor, "engines": engine_paths, "programs": programs}
+    looks |= {"caches": caches, "check": agreement}
+    findings = [finding for area, look in looks.items() for finding in found_by(area, look)]
     write([asdict(finding) for finding in findings], output.value, title="This installation of hwsim")
     broken = [finding.part for finding in findings if finding.state == BROKEN]
     if broken:
         raise CheckFailedError(f"this installation does not work: {', '.join(broken)}")
+
+
+def found_by(area: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """Yield what a look at an area finds; where it fails, as without a needed package, that the area is broken."""
+    try:
+        yield from look()
+    except Exception as error:  # whatever it is, the other areas are to be looked at, too
+        yield Finding(area, area, f"{type(error).__name__}: {error}", BROKEN)
 
 
 def agreement() -> Iterator[Finding]:

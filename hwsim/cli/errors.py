@@ -53,12 +53,9 @@ class Commands(TyperGroup):
 
 def next_step(error: Exception) -> str:
     """Return what an error says; of a package that is not installed, also how to install it."""
-    from hwsim.extras import OPTIONAL, install_command
+    from hwsim.extras import missing_package
 
-    package = error.name.partition(".")[0] if isinstance(error, ModuleNotFoundError) and error.name else ""
-    if package not in OPTIONAL:
-        return str(error)
-    return f"this needs the package {OPTIONAL[package][0]}, which is not installed: {install_command(package)}"
+    return missing_package(error) or str(error)
 
 
 def fail(message: str, code: int = ExitCode.INPUT) -> NoReturn:

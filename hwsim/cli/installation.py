@@ -123,8 +123,7 @@ def _imported(package: str, distribution: str) -> Finding:
     try:
         import_module(package)
     except Exception as error:  # whatever its import does, the others are to be looked at, too
-        advice = f"pip install --force-reinstall {distribution}"
-        return Finding("versions", distribution, f"{type(error).__name__}: {error}", BROKEN, advice)
+        return Finding("versions", distribution, f"{type(error).__name__}: {error}", BROKEN, install_command(package))
     return Finding("versions", distribution, _version(distribution))
 
 

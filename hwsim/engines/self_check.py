@@ -6,7 +6,7 @@ import numpy as np
 
 from hwsim.accumulator import Accumulator
 from hwsim.arithmetic import Requantizer
-from hwsim.engines.simulate import ENGINES, Simulation, simulate
+from hwsim.engines.simulate import ENGINES, WITH_TORCH, Simulation, simulate
 from hwsim.errors import CheckFailedError
 from hwsim.extras import is_installed
 from hwsim.formats import Apot, Codebook, Format, PowerOfSqrtTwo, PowerOfTwo, Uniform
@@ -49,7 +49,7 @@ def check_network() -> Network:
 
 def present_engines() -> Iterator[str]:
     """Yield the engines for the CPU whose packages are installed, the reference engine apart."""
-    yield from (name for name in ENGINES if name != "reference" and (name != "tensor" or is_installed("torch")))
+    yield from (name for name in ENGINES if name != "reference" and (name not in WITH_TORCH or is_installed("torch")))
 
 
 def check_engine(engine: str) -> Simulation:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hwsim.arithmetic import IntArray
 from hwsim.errors import unknown_name
+from hwsim.extras import install_command, is_installed
 from hwsim.network import Network
 
 #: Module of each engine: it has `prepare(network, kept) -> Engine`, kept being the tensors to return.
@@ -21,6 +22,7 @@ ENGINES = {
 }
 #: Module of each engine that runs on another device than the CPU: it has `prepare(network, kept, device)`.
 DEVICES = {"cuda": "hwsim.engines.device"}
+WITH_TORCH = ("tensor", "cuda")  #: Engines that need the package torch, which an extra brings.
 
 
 @dataclass
@@ -126,9 +128,18 @@ def prepare_engine(network: Network, engine: str, kept: Collection[str]) -> Engi
 
 
 def check_engine(engine: str) -> None:
-    """Raise a ValueError unless there is an engine of that name."""
+    """Check that there is an engine of that name, and that its package is installed.
+
+    Raises:
+        ValueError: there is none, or it is not; the message says which engine runs all the same.
+    """
     if engine not in ENGINES | DEVICES:
         raise unknown_name("engine", engine, ENGINES | DEVICES)
+    if engine in WITH_TORCH and not is_installed("torch"):
+        raise ValueError(
+            f"the {engine} engine needs the package torch, which is not installed: {install_command('torch')}; "
+            "--engine compiled gives the same integers without it"
+        )
 
 
 def check_shape(found: tuple[int, ...], image: tuple[int, ...]) -> None:

