@@ -6,10 +6,14 @@ from contextlib import contextmanager
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> ValueError:
-    """Return the error for a name that is not in a registry, with the nearest known name suggested."""
-    names = list(known)
-    near = difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    """Return the error for a name that is not in a registry.
+
+    Suggested is the nearest known name, and beside it a near one of the same letters in another order.
+    """
+    names, word = list(known), str(name).lower()
+    near = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
+    likely = near[:1] + [other for other in near[1:] if sorted(other) == sorted(word)]
+    hint = f"; did you mean {' or '.join(map(repr, likely))}?" if likely else ""
     return ValueError(f"unknown {kind} {name!r}{hint} (known: {', '.join(names)})")
 
 

@@ -120,9 +120,9 @@ def _problem(record: Any) -> str | None:
             return f"{name} must be of type {kind.__name__}, got {record[name]!r}"
     return (
         _config_problem(record)
-        or _integers_problem(record.get("counts", {}))
         or _accuracy_problem(record["accuracy"])
         or _counts_problem(record["accuracy"], record.get("counts", {}))
+        or _integers_problem(record.get("counts", {}))
         or _cost_problem(record.get("cost", []))
         or _export_problem(record.get("export", {}).get("layers", []))
     )

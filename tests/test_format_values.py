@@ -34,6 +34,7 @@ REFUSED: list[tuple[str, int, dict[str, Any], str]] = [
                     "at most exponents=123 fit"),
     ("post", 8, {"extended": True}, "bits must be at most 7 for post with all its exponents, got 8: "),
     ("pott", 4, {}, "unknown format 'pott'; did you mean 'pot'? (known: uniform, offset, pot, post, apot, codebook)"),
+    ("psot", 4, {}, "unknown format 'psot'; did you mean 'pot' or 'post'? (known: uniform"),
     ("POST", 4, {}, "unknown format 'POST'; did you mean 'post'? (known: uniform, offset, pot, post, apot, codebook)"),
     ("xyz", 4, {}, "unknown format 'xyz' (known: uniform, offset, pot, post, apot, codebook)"),
     ("pot", 4, {"exponent": 3}, "unknown option of format pot 'exponent'; did you mean 'exponents'?"),
