@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from hwsim.errors import unknown_name
+from hwsim.latex import Latex, escaped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,6 +22,7 @@ Value = str | int | float | bool | None
 Row = Mapping[str, Value]
 
 NO_ROWS = "(no rows)"
+LONG = 80  #: Characters of a text that is broken into lines in latex.
 GAP = 2  #: Characters between the columns of a table.
 LEAST_TEXT = 12  #: Characters of a column of texts, below which a table on a terminal is not folded.
 
@@ -45,6 +47,11 @@ class Grid:
         """Say whether the column holds numbers only, missing cells apart; "97.5 ± 0.3" and "1.8G" are numbers too."""
         values = [row[column] for row in self.cells if row[column] is not None]
         return bool(values) and all(map(_is_number, values))
+
+    def is_long(self, column: int) -> bool:
+        """Say whether the column holds sentences; what is LaTeX already is laid out by who made it."""
+        values = [row[column] for row in self.cells]
+        return any(isinstance(value, str) and not isinstance(value, Latex) and len(value) > LONG for value in values)
 
 
 def _is_number(value: Value) -> bool:
@@ -253,30 +260,26 @@ def _latex(grid: Grid) -> str:
     heading = [f"% {_text(grid.title)}"] if grid.title else []
     if not grid.columns:
         return "\n".join([*heading, f"% {NO_ROWS}"]) + "\n"
-    alignment = "".join("r" if grid.is_numeric(i) else "l" for i in range(len(grid.columns)))
     lines = [" & ".join(map(_latex_cell, row)) + r" \\" for row in (grid.headers, *grid.cells)]
-    top = [rf"\begin{{tabular}}{{{alignment}}}", r"\toprule", lines[0], r"\midrule"]
+    top = [rf"\begin{{tabular}}{{{_alignment(grid)}}}", r"\toprule", lines[0], r"\midrule"]
     return "\n".join([*heading, *top, *lines[1:], r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def _alignment(grid: Grid) -> str:
+    """Return numbers to the right, other text to the left, and sentences in lines that share half of the page."""
+    kinds = ["r" if grid.is_numeric(i) else "p" if grid.is_long(i) else "l" for i in range(len(grid.columns))]
+    return "".join(kinds).replace("p", f"p{{{0.5 / max(1, kinds.count('p')):.2g}\\linewidth}}")
 
 
 def _latex_cell(value: Value) -> str:
     text = _text(value)
     if not isinstance(value, int | float) or isinstance(value, bool):
-        return text.translate(_LATEX)
+        return value if isinstance(value, Latex) else escaped(text)
     mantissa, _, exponent = text.partition("e")
     if exponent:
         return rf"${mantissa}\times10^{{{int(exponent)}}}$"
     return {"inf": r"$\infty$", "-inf": r"$-\infty$"}.get(text, f"${text}$" if text.startswith("-") else text)
 
-
-# A cell that begins with [ or * would be read as an argument of the \\ or \toprule before it.
-_LATEX = str.maketrans(
-    {character: f"\\{character}" for character in "&%$#_{}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "[": "{[}", "*": "{*}"}
-    | {"±": r"$\pm$", "×": r"$\times$", "√": r"$\surd$", "µ": r"$\mu$", "μ": r"$\mu$"}  # noqa: RUF001
-    | {"≤": r"$\leq$", "≥": r"$\geq$", "−": "$-$", "–": "--", "…": r"\ldots{}", "→": r"$\rightarrow$"}  # noqa: RUF001
-)
 
 OUTPUTS: dict[str, Callable[[Grid], str]] = {
     "table": _table,

@@ -57,6 +57,11 @@ def test_two_folders_are_two_designs_and_the_sentence_stands_below(study: Path) 
     assert (row["seeds"], row["unpaired_seeds"], row["holm_p"]) == (2, 1, 1)
 
 
+def test_in_latex_the_sentences_are_broken_into_lines(study: Path) -> None:
+    text = run("compare-runs", study, "--format", "latex").stdout
+    assert text.splitlines()[1] == r"\begin{tabular}{llrrrrrrrrrp{0.5\linewidth}}"
+
+
 def test_one_seed_shows_nothing(study: Path) -> None:
     records = [next(study.glob(f"*{name}-s0/record.json")) for name in (UNIFORM, "pot-w4a4")]
     (row,) = rows("compare-runs", *records)

@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 
+from hwsim.latex import Latex, escaped, link, small_list
 from hwsim.output import OUTPUTS, Row, readable, render, write
 
 ROWS: list[Row] = [
@@ -169,6 +170,23 @@ def test_latex_escapes_every_special_character() -> None:
         r"\textbackslash{} \& \% \$ \# \_ \{ \} \textasciitilde{} \textasciicircum{} \textless{} \textgreater{} "
         r"\textbar{} {[} {*} $\pm$ $\times$ $\surd$ $\leq$ $\geq$ -- $-$ $\rightarrow$ \\"
     )
+
+
+def test_latex_breaks_sentences_into_lines() -> None:
+    """One column of them has half of the page, two share it; numbers and short texts stay as they are."""
+    row: Row = {"name": "x" * 80, "value": 1, "said": "y" * 81}
+    assert r"\begin{tabular}{lrp{0.5\linewidth}}" in render([row, {"said": ""}], "latex")
+    assert r"\begin{tabular}{lrp{0.25\linewidth}p{0.25\linewidth}}" in render([{**row, "also": "z" * 90}], "latex")
+    assert r"\begin{tabular}{l}" in render([{"x": Latex("y" * 81)}], "latex")
+
+
+def test_latex_that_is_latex_already_is_not_escaped_again() -> None:
+    cell = escaped("100 % & more ") + link("a%20b/c_d", "50 %")
+    assert render([{"x": Latex(cell)}], "latex").splitlines()[4] == r"100 \% \& more \href{a\%20b/c_d}{50 \%} \\"
+    assert small_list(["a\n b_c", "[d]"]) == (
+        "\\begin{itemize}\\footnotesize\n\\item a b\\_c\n\\item {[}d]\n\\end{itemize}\n"
+    )
+    assert small_list([]) == ""
 
 
 def test_markdown_escapes_what_would_break_a_cell() -> None:

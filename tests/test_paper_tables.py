@@ -144,7 +144,10 @@ class Links(HTMLParser):
         self.found += [str(target) for name, target in attrs if tag == "a" and name == "href"]
 
 
-@pytest.mark.parametrize("format", ["markdown", "html"])
+LINKS = {"markdown": r"\]\(([^)]+)\)", "latex": r"\\href\{([^}]+)\}", "html": ""}  #: html has a parser of its own.
+
+
+@pytest.mark.parametrize("format", LINKS)
 def test_every_number_of_ours_links_to_its_records(runs: Path, tmp_path: Path, format: str) -> None:
     """Folder names have spaces and brackets; the table lies in another folder than the records."""
     out = tmp_path / "tables" / "page"
@@ -153,20 +156,24 @@ def test_every_number_of_ours_links_to_its_records(runs: Path, tmp_path: Path, f
     text = out.read_text()
     page = Links()
     page.feed(text)
-    links = page.found if format == "html" else re.findall(r"\]\(([^)]+)\)", text)
-    targets = [(out.parent / unquote(link)).resolve() for link in links if not link.startswith("#")]
+    links = page.found if format == "html" else re.findall(LINKS[format], text)
+    targets = [(out.parent / unquote(link.replace("\\%", "%"))).resolve() for link in links if not link.startswith("#")]
     assert len(targets) == 2 * (3 + 2 + 1)
     assert set(targets) == {path.resolve() for path in runs.rglob("record.json")}
 
 
-def test_latex_is_booktabs_and_names_the_records(runs: Path) -> None:
+def test_latex_is_booktabs_with_links_and_notes_below(runs: Path) -> None:
     text = run("paper-table", "asq-ablation", runs, "--format", "latex").stdout
     headings, *lines = read_latex(text)
     assert headings == ["model", "method", "from", r"top-1 float {[}\%]", r"top-1 4/4 {[}\%]"]
-    assert ["ResNet-20", "ASQ", "ours: lsq-asq, 2 epochs", "92.00 (seeds 0, 1)"] in [x[:4] for x in lines]
+    (cell,) = (line[3] for line in lines if line[:3] == ["ResNet-20", "ASQ", "ours: lsq-asq, 2 epochs"])
+    assert re.fullmatch(r"92\.00 \(seeds \\href\{\S+/record\.json\}\{0\}, \\href\{\S+/record\.json\}\{1\}\)", cell)
     assert re.findall(r"^\\\w+rule", text, re.MULTILINE) == [r"\toprule", r"\midrule", r"\bottomrule"]
-    comments = [line for line in text.splitlines() if line.startswith("% ResNet-20, ASQ, ours")]
-    assert [comment.rpartition("/")[2] for comment in comments] == ["record.json"] * 4
+    below = text.partition(r"\end{tabular}")[2]
+    assert "hyperref" in text.splitlines()[0]
+    assert below.startswith("\n\\begin{itemize}\\footnotesize\n\\item Training behind the published numbers: ")
+    assert "\\item Sources: ASQ, arXiv:2504.17263, Table 5.\n\\end{itemize}\n" in below
+    assert [line for line in below.splitlines() if re.search(r"(?<!\\)[%&#_]", line)] == []
 
 
 def test_a_page_is_escaped_and_whole(runs: Path) -> None:

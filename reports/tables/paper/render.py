@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from hwsim import latex
 from hwsim.errors import unknown_name
 from hwsim.output import Row, render
-from reports.links import relative_link, relative_path
+from reports.links import relative_link
 from reports.pages.template import render as render_page
 from reports.tables.paper.layout import Cell, PaperView
 
@@ -14,7 +15,7 @@ def render_paper(view: PaperView, format: str, home: Path) -> str:
     """Return the table as text in one of the `FORMATS`.
 
     csv and json hold a row per published number, exact, with the files of the records; the others are laid out as a
-    paper prints it. In markdown and html a number of ours links to its records; in latex comments name them.
+    paper prints it. In markdown, html and latex a number of ours links to its records.
 
     Args:
         view: the table.
@@ -66,14 +67,13 @@ def _bullets(notes: Sequence[str]) -> str:
 
 
 def _latex(view: PaperView, home: Path) -> str:
-    records = [
-        f"{', '.join(cell.text for cell in line[: view.named])}, {heading}, seed {seed}: {relative_path(path, home)}"
-        for line in view.lines
-        for heading, cell in zip(view.headings, line, strict=True)
-        for seed, path in cell.runs.items()
-    ]
-    comments = [f"% {' '.join(note.split())}\n" for note in (*view.notes, *records)]
-    return render(_rows(view, _with_seeds), "latex", title=view.title) + "".join(comments)
+    def show(cell: Cell) -> str:
+        links = [latex.link(relative_link(path, home), str(seed)) for seed, path in cell.runs.items()]
+        seeds = f" (seed{'s' if len(links) > 1 else ''} {', '.join(links)})" if links else ""
+        return latex.Latex(latex.escaped(cell.text) + seeds)
+
+    table = render(_rows(view, show), "latex", title=view.title)
+    return f"% Needs the packages booktabs and hyperref.\n{table}{latex.small_list(view.notes)}"
 
 
 def _html(view: PaperView, home: Path) -> str:
