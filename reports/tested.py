@@ -10,8 +10,12 @@ from hwsim.network import Network
 from hwsim.network_file import load_network
 from reports.pages.networks import NETWORK_NAME
 from reports.records import Record, Study
+from reports.run_groups import settings
 
 MAX_DESIGNS = 4  #: that a figure has room for
+
+NO_WEIGHTS = {"data_dir", "threads", "checkpoint_seconds"}  #: Settings that weights do not depend on.
+EXPORT = {"fraction_bits", "layout"}  #: These neither, unless training itself runs through tables or accumulators.
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +28,8 @@ class TrainedNetwork:
         network: the program.
         images: as the network takes them, (N, C, H, W).
         labels: their classes, (N,).
+        training: what the run's weights depend on, as `training_of` gives it; networks of which it is equal differ in
+            their export only.
     """
 
     design: str
@@ -31,6 +37,14 @@ class TrainedNetwork:
     network: Network
     images: NDArray[Any]
     labels: NDArray[Any]
+    training: str
+
+
+def training_of(record: Record) -> str:
+    """Return the configuration of a run, its seed and start included, without what only its export depends on."""
+    config = record["config"]
+    through_tables = any(config.get(name) is not None for name in ("multiplier", "accumulator_bits"))
+    return settings(config, NO_WEIGHTS if through_tables else NO_WEIGHTS | EXPORT)
 
 
 def networks_of(study: Study) -> Iterator[tuple[Record, Network]]:

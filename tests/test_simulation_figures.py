@@ -1,7 +1,10 @@
 """Figures of integer networks on other hardware: what is simulated is what is drawn, of the runs that are named."""
 
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +22,7 @@ from hwsim.network import Network
 from hwsim.network_file import load_network
 from hwsim.table_precision import accuracy_rows as table_rows
 from reports.figures import SIMULATION_FIGURES, accuracy_accumulator, accuracy_table
-from reports.tested import TrainedNetwork
+from reports.tested import TrainedNetwork, training_of
 
 #: Sums of 56 and 4, then of 21 and 3: seven bits hold them; in six, 56 wraps to -8 and saturates at 31.
 IMAGES, LABELS = np.array([[4.0, 4.0], [0.0, 3.0]]), np.array([0, 0])
@@ -29,7 +32,7 @@ def runs(design: str = "uniform-w4a4", seeds: int = 2) -> list[TrainedNetwork]:
     """Return networks of one layer; the second seed's labels are such that only its first image can be right."""
     network = linear([[7, 7], [0, 1]], Uniform(4), Accumulator(9))
     labels = [LABELS, np.array([0, 1])]
-    return [TrainedNetwork(design, seed, network, IMAGES, labels[seed]) for seed in range(seeds)]
+    return [TrainedNetwork(design, seed, network, IMAGES, labels[seed], f"{design} {seed}") for seed in range(seeds)]
 
 
 def network_of(study: Path) -> Network:
@@ -48,7 +51,7 @@ def test_accuracies_of_accumulators_by_hand() -> None:
 
 def test_widths_are_those_that_any_seed_of_the_design_needs() -> None:
     """Sums up to 8 need 5 bits; up to 56, seven."""
-    low = TrainedNetwork("uniform-w4a4", 2, linear([[1, 1]], Uniform(4), Accumulator(9)), IMAGES, LABELS)
+    low = TrainedNetwork("uniform-w4a4", 2, linear([[1, 1]], Uniform(4), Accumulator(9)), IMAGES, LABELS, "low")
     rows = accuracy_accumulator.data([*runs(seeds=1), low])
     assert [sorted(rows.loc[rows["seed"] == seed, "bits"].unique()) for seed in (0, 2)] == [[*range(2, 8)]] * 2
 
@@ -66,8 +69,8 @@ def test_lines_of_accumulators_are_means_beside_the_widths_that_are_enough() -> 
 def table_numbers(changes: Sequence[float]) -> pd.DataFrame:
     """Return rows of two seeds whose accuracies at k = 0 and 1 differ by these changes from that at k = 2."""
     rows = [
-        {"design": "post-w4a4", "seed": seed, "layout": layout, "fraction_bits": k, "accuracy": 0.9 + seed / 50 + d,
-         "change": d}
+        {"design": "post-w4a4", "exports": "post-w4a4", "seed": seed, "layout": layout, "fraction_bits": k,
+         "accuracy": 0.9 + seed / 50 + d, "change": d}
         for seed in (0, 1)
         for layout in ("shared", "full")
         for k, d in enumerate([*changes, 0.0])
@@ -89,13 +92,45 @@ def test_accuracies_of_tables_are_simulated_and_networks_without_one_left_out(ti
     network = network_of(tiny_study)
     loaded = load_images(network, None, None, None, None)
     images, labels = loaded.pixels[:20], np.asarray(loaded.labels)[:20]
-    rows = accuracy_table.data([TrainedNetwork("post-w3a3", 0, network, images, labels), *runs()], (0, 4))
+    rows = accuracy_table.data([TrainedNetwork("post-w3a3", 0, network, images, labels, "post"), *runs()], (0, 4))
     assert rows["accuracy"].tolist() == [row["accuracy"] for row in table_rows(network, images, labels, (0, 4))]
     found = rows.set_index(["layout", "fraction_bits"])
     finest = found["accuracy"]["full", 4]
     assert found["change"].tolist() == [accuracy - finest for accuracy in found["accuracy"]]
     with pytest.raises(ValueError, match="none of the networks has a layer with POST weights"):
         accuracy_table.data(runs())
+
+
+def test_networks_of_one_training_are_drawn_once_and_it_is_said(tiny_study: Path, tmp_path: Path) -> None:
+    """A table of other fraction bits leaves the weights as they are; a hardware that is trained for does not."""
+    folder, out, data = tmp_path / "runs", tmp_path / "a.png", tmp_path / "a.csv"
+    source = next(tiny_study.glob("*post*"))
+    changes = {"k2": {"fraction_bits": 2}, "full": {"layout": "full"}, "other": {"init": "elsewhere"}}
+    for name, change in {"": {}, **changes}.items():
+        run_id = f"digits-digits_resnet-{'-'.join(filter(None, ('post-w3a3', name)))}-s0"
+        shutil.copytree(source, folder / run_id)
+        record = json.loads((source / "record.json").read_text())
+        record |= {"run_id": run_id, "config": {**record["config"], **change}}
+        (folder / run_id / "record.json").write_text(json.dumps(record))
+    result = run("figure", "accuracy-table", folder, "--images", 10, "--out", out, "--data", data)
+    assert result.exit_code == 0, result.stderr
+    rows = pd.read_csv(data)
+    same = "post-w3a3-full, post-w3a3-k2, post-w3a3"
+    drawn = {("post-w3a3-full", same), ("post-w3a3-other", "post-w3a3-other")}
+    assert set(zip(rows["design"], rows["exports"], strict=True)) == drawn
+    drawing = accuracy_table.draw(rows)
+    assert drawing.legends[0].get_title().get_text() == f"the same networks, drawn once: {same}"
+    assert cut_or_overlapping(drawing) == []
+
+
+@pytest.mark.parametrize(
+    ("hardware", "alike"), [({}, True), ({"accumulator_bits": 12}, False), ({"multiplier": ["drum"]}, False)]
+)
+def test_training_through_tables_depends_on_them(hardware: dict[str, Any], alike: bool) -> None:
+    configs = ({"seed": 0, "fraction_bits": bits, **hardware} for bits in (6, 2))
+    first, second = (training_of({"config": config}) for config in configs)
+    assert (first == second) is alike
+    assert training_of({"config": {"seed": 1}}) != training_of({"config": {"seed": 0}})
 
 
 @pytest.mark.parametrize("name", SIMULATION_FIGURES)

@@ -61,7 +61,7 @@ def tested_networks(sources: Sequence[str], given: Mapping[str, Any]) -> "list[T
     """
     from hwsim.cli.images import load_images
     from reports.records import design_of, load_study
-    from reports.tested import TrainedNetwork, networks_of
+    from reports.tested import TrainedNetwork, networks_of, training_of
 
     loaded: dict[tuple[str, str | None], LoadedImages] = {}
     networks = []
@@ -70,7 +70,8 @@ def tested_networks(sources: Sequence[str], given: Mapping[str, Any]) -> "list[T
         if (data, folder) not in loaded:
             loaded[data, folder] = load_images(network, data, folder and Path(folder), None, None)
         pixels, labels = _first(loaded[data, folder], given.get("images"), data)
-        networks.append(TrainedNetwork(design_of(record), record["seed"], network, pixels, labels))
+        run = design_of(record), record["seed"]
+        networks.append(TrainedNetwork(*run, network, pixels, labels, training_of(record)))
     return networks
 
 

@@ -12,15 +12,17 @@ from reports.figures import lines, style
 from reports.figures.table_error import LAYOUT_LOOKS
 from reports.tested import TrainedNetwork, check_designs
 
-COLUMNS = ["design", "seed", "layout", "fraction_bits", "images", "correct", "accuracy", "change"]
+COLUMNS = ["design", "exports", "seed", "layout", "fraction_bits", "images", "correct", "accuracy", "change"]
 FINEST = "full"  #: The layout whose most precise table the others are compared with.
 
 
 def data(networks: Sequence[TrainedNetwork], fraction_bits: Sequence[int] = FRACTION_BITS) -> pd.DataFrame:
     """Return the accuracy of each network that has a table with each other one, as `hwsim.table_precision` simulates.
 
-    Columns: design, seed, layout, fraction_bits, images, correct, accuracy (share of the images), and change: accuracy
-    less that of the same network with the full table of most fraction bits.
+    Every network gets all tables, so of networks that were exported from the same training with different ones only
+    the first is simulated. Columns: design, exports (designs that its training was exported as), seed, layout,
+    fraction_bits, images, correct, accuracy (share of the images), and change: accuracy less that of the same network
+    with the full table of most fraction bits.
 
     Raises:
         ValueError: no network has a table, there are more designs than a figure has room for, or images that do not fit
@@ -29,14 +31,21 @@ def data(networks: Sequence[TrainedNetwork], fraction_bits: Sequence[int] = FRAC
     chosen = [run for run in networks if has_table(run.network)]
     if not chosen:
         raise ValueError("none of the networks has a layer with POST weights, so none has a product table")
-    check_designs(chosen)
-    return pd.concat([_of_network(run, fraction_bits) for run in chosen], ignore_index=True)[COLUMNS]
+    trainings: dict[str, list[TrainedNetwork]] = {}
+    for run in chosen:
+        trainings.setdefault(run.training, []).append(run)
+    check_designs([same[0] for same in trainings.values()])
+    return pd.concat([_of_training(same, fraction_bits) for same in trainings.values()], ignore_index=True)[COLUMNS]
 
 
-def _of_network(run: TrainedNetwork, fraction_bits: Sequence[int]) -> pd.DataFrame:
+def _of_training(same: Sequence[TrainedNetwork], fraction_bits: Sequence[int]) -> pd.DataFrame:
+    run, exports = same[0], ", ".join(dict.fromkeys(other.design for other in same))
     rows = pd.DataFrame(accuracy_rows(run.network, run.images, run.labels, fraction_bits))
     finest = rows[rows["layout"] == FINEST].set_index("fraction_bits")["accuracy"][max(fraction_bits)]
-    return rows.assign(design=run.design, seed=run.seed, images=len(run.labels), change=rows["accuracy"] - finest)
+    images = len(run.labels)
+    return rows.assign(
+        design=run.design, exports=exports, seed=run.seed, images=images, change=rows["accuracy"] - finest
+    )
 
 
 def draw(rows: pd.DataFrame) -> Figure:
@@ -51,8 +60,15 @@ def draw(rows: pd.DataFrame) -> Figure:
                 axes.set_ylabel(label)
         for axes in row:
             axes.set_xlabel("fraction bits of the table, $k$")
-        drawing.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+        shown = axes.get_legend_handles_labels()
+        drawing.legend(*shown, title=_drawn_once(rows), loc="outside upper center", ncols=2)
     return drawing
+
+
+def _drawn_once(rows: pd.DataFrame) -> str:
+    """Return which designs are the same networks, a line for each that is drawn for several; empty: none is."""
+    several = [exports for exports in rows["exports"].unique() if ", " in exports]
+    return "\n".join(f"the same networks, drawn once: {exports}" for exports in several)
 
 
 def _panel(axes: Axes, rows: pd.DataFrame, column: str) -> None:
