@@ -105,7 +105,11 @@ def test_networks_of_one_training_are_drawn_once_and_it_is_said(tiny_study: Path
     """A table of other fraction bits leaves the weights as they are; a hardware that is trained for does not."""
     folder, out, data = tmp_path / "runs", tmp_path / "a.png", tmp_path / "a.csv"
     source = next(tiny_study.glob("*post*"))
-    changes = {"k2": {"fraction_bits": 2}, "full": {"layout": "full"}, "other": {"init": "elsewhere"}}
+    changes: dict[str, dict[str, Any]] = {
+        "k2": {"fraction_bits": 2},
+        "full": {"layout": "full"},
+        "other": {"init": "elsewhere"},
+    }
     for name, change in {"": {}, **changes}.items():
         run_id = f"digits-digits_resnet-{'-'.join(filter(None, ('post-w3a3', name)))}-s0"
         shutil.copytree(source, folder / run_id)
