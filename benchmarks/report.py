@@ -60,11 +60,14 @@ def synthetic_records() -> Iterator[dict[str, Any]]:
                 design = f"{family}-w{bits}a{act_bits}"
                 config = template["config"] | {"weights": family, "bits": bits, "act_bits": act_bits, "seed": seed}
                 integer = 0.92 - 0.2 * 2.0**-bits - 0.5 * 2.0**-act_bits + noise.gauss(0, 0.002)
+                images = template["counts"]["test_images"]
+                right = round(integer * images)
                 yield template | {
                     "run_id": f"cifar10-resnet20-{design}-s{seed}",
                     "seed": seed,
                     "config": config,
-                    "accuracy": template["accuracy"] | {"integer": integer},
+                    "accuracy": template["accuracy"] | {"integer": right / images},
+                    "counts": template["counts"] | {"integer_correct": right},
                     "cost": [_scaled(row, bits * act_bits / 16) for row in template["cost"]],
                 }
 
