@@ -36,6 +36,9 @@ def offered(line: str) -> list[str]:
         ("hwsim bops --convention uni", ["uniq"]),
         ("hwsim accelerator --dataflow os,w", ["os,ws"]),
         ("hwsim accelerator --style bitf", ["bitfusion"]),
+        ("hwsim accelerator --technology ho", ["horowitz2014"]),
+        ("hwsim methods --role act", ["activations"]),
+        ("hwsim simulate network.safetensors --multiplier mit", ["mitchell"]),
         ("hwsim figure roof", ["roofline"]),
         ("hwsim figure roofline alex", ["alexnet"]),
         ("hwsim formats --format mark", ["markdown"]),
@@ -61,6 +64,7 @@ REGISTRIES = {
         "NETWORK_FIGURES",
         "SIMULATION_FIGURES",
     ),
+    "hwsim/multipliers/examples.py": ("EXAMPLES",),
     "trainers/models/__init__.py": ("MODELS",),
 }
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwsim.cli.completion import from_registry
+from hwsim.cli.completion import from_list, from_registry
 from hwsim.cli.designs import (
     ActBitsOption,
     BitsListOption,
@@ -54,7 +54,12 @@ def accelerator(
     clock_mhz: Annotated[
         float | None, typer.Option(help="Clock in MHz (default: 500; of gates, what the slowest element allows).")
     ] = None,
-    technology: Annotated[str, typer.Option(help="Table of energies: horowitz2014 or jouppi2021.")] = "horowitz2014",
+    technology: Annotated[
+        str,
+        typer.Option(
+            help="Table of energies: horowitz2014 or jouppi2021.", autocompletion=from_list("horowitz2014, jouppi2021")
+        ),
+    ] = "horowitz2014",
     arithmetic: Annotated[
         str, typer.Option(help="Energy of products and sums: operations of that table, or gates as synthesised.")
     ] = "operations",

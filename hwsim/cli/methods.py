@@ -4,11 +4,17 @@ from typing import Annotated
 
 import typer
 
+from hwsim.cli.completion import from_list
 from hwsim.cli.options import FormatOption, Output
 
 
 def methods(
-    role: Annotated[str | None, typer.Option(help="Only those for weights, or for activations.")] = None,
+    role: Annotated[
+        str | None,
+        typer.Option(
+            help="Only those for weights, or for activations.", autocompletion=from_list("weights, activations")
+        ),
+    ] = None,
     output: FormatOption = Output.table,
 ) -> None:
     """List the quantization methods: widths, levels, what they learn, options.

@@ -10,6 +10,7 @@ from hwsim.cli.completion import from_registry
 from hwsim.cli.options import DATA_SETS, DryRunOption, FormatOption, Output, complete_data
 
 complete_engine = from_registry("hwsim/engines/simulate.py", "ENGINES", "DEVICES")
+complete_table = from_registry("hwsim/multipliers/examples.py", "EXAMPLES")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class SimulateOptions:
             metavar="TABLE|PATTERN=TABLE",
             help="Product table of every layer, or of layers of a name; repeatable. An example's name, a .npy, .csv or "
             ".h file, or file.py:function.",
+            autocompletion=complete_table,
         ),
     ] = None
     save: Annotated[Path | None, typer.Option(help="Write the network with these tables and accumulators.")] = None
