@@ -102,7 +102,7 @@ def test_accuracies_of_tables_are_simulated_and_networks_without_one_left_out(ti
 
 
 def test_networks_of_one_training_are_drawn_once_and_it_is_said(tiny_study: Path, tmp_path: Path) -> None:
-    """A table of other fraction bits leaves the weights as they are; a hardware that is trained for does not."""
+    """Another table leaves the weights as they are; another start does not."""
     folder, out, data = tmp_path / "runs", tmp_path / "a.png", tmp_path / "a.csv"
     source = next(tiny_study.glob("*post*"))
     changes: dict[str, dict[str, Any]] = {
