@@ -19,7 +19,7 @@ import hwsim.cli
 from hwsim.cli import COMMANDS, verbosity
 from hwsim.cli.errors import ExitCode
 from hwsim.errors import CheckFailedError
-from hwsim.extras import OPTIONAL, REQUIRED, install_command
+from hwsim.extras import OPTIONAL, REQUIRED, install_command, is_installed
 from hwsim.output import console
 from trainers.config import TrainConfig
 
@@ -262,6 +262,14 @@ def test_a_missing_part_is_named_with_the_command_that_brings_it(package: str, a
 def test_an_extra_is_installed_as_hwsim_was(origin: str | None, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hwsim.extras.distribution", lambda name: SimpleNamespace(read_text=lambda file: origin))
     assert install_command("torch") == command
+
+
+def test_a_package_that_an_import_hook_blocks_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def blocked(name: str) -> None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr("hwsim.extras.find_spec", blocked)
+    assert not is_installed("torch")
 
 
 @pytest.mark.parametrize("options", [(), ("--dry-run",), ("--workers", "2")])
