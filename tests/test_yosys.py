@@ -60,7 +60,7 @@ def _no_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_without_yosys_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(runner, "find_spec", lambda name: None)
-    with pytest.raises(YosysError, match=r"synthesis needs Yosys: install it with `pip install .*\[rtl\]"):
+    with pytest.raises(YosysError, match=r"synthesis needs Yosys: install it with pip install .*\[rtl\]"):
         find_yosys()
 
 
