@@ -62,17 +62,15 @@ class FigureKind:
     alone: Callable[[], pd.DataFrame] | None = None
 
 
+def _accuracy_against(axis: str, cost: str) -> FigureKind:
+    caption = f"Integer accuracy against {cost}, a point per design, with the Pareto front."
+    data = accuracy_cost.data_with_networks if axis in accuracy_cost.ON_NETWORK else accuracy_cost.data
+    return FigureKind(caption, data, partial(accuracy_cost.draw, axis=axis))
+
+
 FIGURES: Mapping[str, FigureKind] = {
-    "accuracy-bops": FigureKind(
-        "Integer accuracy against bit operations, a point per design, with the Pareto front.",
-        accuracy_cost.data,
-        partial(accuracy_cost.draw, axis="bops"),
-    ),
-    "accuracy-storage": FigureKind(
-        "Integer accuracy against weight storage, a point per design, with the Pareto front.",
-        accuracy_cost.data,
-        partial(accuracy_cost.draw, axis="storage"),
-    ),
+    "accuracy-bops": _accuracy_against("bops", "bit operations"),
+    "accuracy-storage": _accuracy_against("storage", "weight storage"),
     "levels": FigureKind(
         "The levels of uniform, POT and POST codes at 4 bits, and the region near zero enlarged.",
         lambda _study: levels.data(),
@@ -96,21 +94,9 @@ FIGURES: Mapping[str, FigureKind] = {
 
 #: Figures of a study whose runs left their networks; a report holds them then.
 HARDWARE_FIGURES: Mapping[str, FigureKind] = {
-    "accuracy-energy": FigureKind(
-        "Integer accuracy against the energy of an image on an array, a point per design, with the Pareto front.",
-        accuracy_cost.data_with_networks,
-        partial(accuracy_cost.draw, axis="energy"),
-    ),
-    "accuracy-area": FigureKind(
-        "Integer accuracy against the area of a processing element, a point per design, with the Pareto front.",
-        accuracy_cost.data_with_networks,
-        partial(accuracy_cost.draw, axis="area"),
-    ),
-    "accuracy-cycles": FigureKind(
-        "Integer accuracy against the cycles of an image on an array, a point per design, with the Pareto front.",
-        accuracy_cost.data_with_networks,
-        partial(accuracy_cost.draw, axis="cycles"),
-    ),
+    "accuracy-energy": _accuracy_against("energy", "the energy of an image on an array"),
+    "accuracy-area": _accuracy_against("area", "the area of a processing element"),
+    "accuracy-cycles": _accuracy_against("cycles", "the cycles of an image on an array"),
 }
 
 
