@@ -1,5 +1,6 @@
 """`hwsim rtl emit` and `hwsim rtl verify`."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,13 @@ def test_another_simulator_computes_the_products_from_the_verilog(kind: str, tmp
     told = subprocess.run(["vvp", "testbench"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
     products = np.array(told.split(), dtype=np.int64).reshape(16, 8)
     np.testing.assert_array_equal(products, multiplier.table())
+
+
+@needs_yosys
+def test_a_dot_product_has_the_terms_that_were_asked_for() -> None:
+    text = run("rtl", "emit", "uniform", "--bits", 2, "--unit", "dot", "--terms", 5).stdout
+    assert "// Dot product of 5 pairs of codes" in text
+    assert re.search(r"input \[9:0\] w;", text)
 
 
 @needs_yosys

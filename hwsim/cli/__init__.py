@@ -23,7 +23,8 @@ from hwsim.cli.methods import methods
 from hwsim.cli.overhead import overhead, tables
 from hwsim.cli.paper_table import paper_table
 from hwsim.cli.report import report
-from hwsim.cli.rtl import emit, verify
+from hwsim.cli.rtl_emit import emit
+from hwsim.cli.rtl_verify import verify
 from hwsim.cli.simulate import simulate
 from hwsim.cli.train import train
 from hwsim.cli.worker import worker

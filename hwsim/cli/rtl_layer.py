@@ -1,11 +1,11 @@
 """`hwsim rtl verify NETWORK_FILE --layer NAME`: a layer of a trained network on an array in simulation."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwsim.cli.images import load_images
 from hwsim.cli.progress import progress
+from hwsim.cli.rtl_verify_options import VerifyOptions
 from hwsim.errors import CheckFailedError
 
 if TYPE_CHECKING:
@@ -13,23 +13,7 @@ if TYPE_CHECKING:
     from hwsim.rtl.verify_layer import LayerCheck
 
 
-@dataclass(frozen=True)
-class LayerOptions:
-    """What the command's options say about the array and the data; positions: None for all."""
-
-    rows: int
-    columns: int
-    dataflow: str
-    simulator: str
-    style: str | None
-    images: Path | None
-    count: int
-    positions: int | None
-    data_dir: Path | None
-    dry_run: bool
-
-
-def check_layer(network_file: Path, layer: str, options: LayerOptions, output: str) -> None:
+def check_layer(network_file: Path, layer: str, options: VerifyOptions) -> None:
     """Run a layer on a simulated array, write what was compared, and exit with code 1 if anything differs.
 
     Raises:
@@ -46,7 +30,7 @@ def check_layer(network_file: Path, layer: str, options: LayerOptions, output: s
         plan = plan_layer(network, layer, len(pixels), options.positions, choice)
         sizes = dict(zip("MKN", plan.size, strict=True))
         row: Row = {"layer": layer, "images": len(pixels), **sizes, "groups": plan.groups, "cycles": plan.model_cycles}
-        write([row], output, title=f"Would simulate {layer} by {choice.simulator}")
+        write([row], options.output.value, title=f"Would simulate {layer} by {choice.simulator}")
         return
     with progress(f"{layer} on {choice.rows}x{choice.columns} {choice.dataflow}", 100, "%") as advance:
 
@@ -58,7 +42,7 @@ def check_layer(network_file: Path, layer: str, options: LayerOptions, output: s
     m, k, n = check.size
     size = f"M={m} K={k} N={n}" + (f" in {check.groups} groups" if check.groups > 1 else "")
     title = f"{layer} ({check.layer.multiplier.name}) on {choice.rows}x{choice.columns} {choice.dataflow}, {size}"
-    write(check_rows(check), output, title=title)
+    write(check_rows(check), options.output.value, title=title)
     if not check.passed:
         raise CheckFailedError(
             f"layer {layer!r} ({check.layer.multiplier.name}) on the array differs from the simulator"
